@@ -43,7 +43,7 @@ class VAETask(Task):
         saturation = batch.amax(dim=2, keepdim=True) - batch.amin(dim=2, keepdim=True)  # 0..2
         weight = 1 + self.foreground * (saturation / 0.8).clamp(max=1)
         pixels = (weight * error.abs()).mean()
-        change = (weight[:, 1:] * (error[:, 1:] - error[:, :-1]).abs()).mean() if batch.shape[1] > 1 else error.new_zeros(())
+        change = (weight[:, 1:] * error.diff(dim=1).abs()).mean() if batch.shape[1] > 1 else error.new_zeros(())
         kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
         parts = {"pixels": pixels, "change": change, "kl": kl, "psnr": -10 * torch.log10((error**2).mean() / 4)}
         return pixels + self.motion * change + self.kl * kl, parts

@@ -169,7 +169,7 @@ class VAE(nn.Module):
     def encode(self, pixels: Tensor, memory: dict | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Pixels -> normalised latents: the posterior's mean, or a draw from it when a generator is given.
 
-        Give the same `memory` dict to consecutive chunks of one clip (first 4n+1 frames, then 4n each) to encode a stream.
+        Give the same `memory` dict to the chunks of one clip in turn (first 4n+1 frames, then 4n each): a stream.
         """
         mean, log_variance = self.posterior(pixels, memory)
         if generator is not None:

@@ -65,7 +65,7 @@ BACKGROUNDS = {
 }
 PILLAR = ("behind a pillar", "past a column")
 SYNONYMS = {"purple": ("purple", "violet"), "cyan": ("cyan", "turquoise")}
-FILLERS = frozenset("a an the and as while is are with it".split())
+FILLERS = frozenset({"a", "an", "the", "and", "as", "while", "is", "are", "with", "it"})
 
 # Which motions each subject can make. A spin must be seen, so a plain ball cannot (see `scenes.check`).
 GLIDES = ("left", "right", "up", "down", "bounces", "circles", "grows", "shrinks", "still")
@@ -189,7 +189,8 @@ def _assemble(said: dict[str, list[str]]) -> Meaning:
         raise UserError(f"the prompt names no subject; legal ones: {', '.join(SUBJECTS)}")
     if len(motions) > 2 or len(motions) != thens + 1:
         raise UserError(
-            f"the prompt has {len(motions)} motion(s) and {thens} 'then'; legal are one motion, or two joined by one 'then'"
+            f"the prompt has {len(motions)} motion(s) and {thens} 'then'; "
+            "legal are one motion, or two joined by one 'then'"
         )
     for attribute, values in said.items():
         if len(values) > 1:

@@ -11,23 +11,25 @@ import numpy as np
 from minit2v.world.scenes import DOT_PERIOD, DOT_RADIUS, HEIGHT, STRIPE_PERIOD, Scene
 
 SHADE = 0.62  # a shadow multiplies what lies under it by this
-INK = np.array([0.10, 0.10, 0.12], dtype=np.float32)  # eyes, mouths and glass
-STONE = np.array([0.60, 0.60, 0.61], dtype=np.float32)
+INK = (0.10, 0.10, 0.12)  # eyes, mouths and glass
+AIR = (0.92, 0.92, 0.92)
+STONE = (0.60, 0.60, 0.61)
 
 
 def render(scene: Scene) -> np.ndarray:
     """Draws a scene: uint8 (frames, height, width, 3), sRGB."""
     x, y = _world_grid(scene)  # (t, h, w) each, world px
-    image = _background(scene, x, y)  # (t, h, w, 3)
+    image = _background(scene, x, y)  # (3, t, h, w): whole planes are faster to blend than pixels
     u, v = _own_frame(scene, x - scene.shadow[0], y - scene.shadow[1])
     shadow = _cover(scene, _silhouette(scene, u, v), softness=2.0)  # (t, h, w)
-    image *= 1 - (1 - SHADE) * shadow[..., None]
+    image *= 1 - (1 - SHADE) * shadow
     u, v = _own_frame(scene, x, y)
     _blend(image, _paint(scene, u, v), _cover(scene, _silhouette(scene, u, v)))
     _features(scene, image, u, v)
     if scene.pillar is not None:
         _pillar(scene, image, x)
-    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    frames = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(frames, 0, -1))  # (t, h, w, 3)
 
 
 def subject_mask(scene: Scene) -> np.ndarray:
@@ -97,8 +99,14 @@ def _cover(scene: Scene, distance: np.ndarray, softness: float = 1.0) -> np.ndar
     return np.clip(0.5 - distance * _t(scene.screen_width / softness), 0, 1)
 
 
+def _rgb(color) -> np.ndarray:
+    """A color -> (3, 1, 1, 1), to go with planes."""
+    return np.asarray(color, dtype=np.float32).reshape(3, 1, 1, 1)
+
+
 def _blend(image: np.ndarray, paint: np.ndarray, cover: np.ndarray) -> None:
-    image += cover[..., None] * (paint - image)
+    """Lays `paint`, (3, 1, 1, 1) or (3, t, h, w), over the image (3, t, h, w) where it covers it (t, h, w)."""
+    image += cover * (paint - image)
 
 
 # --- Shapes: signed distances in widths --------------------------------------------------------------------
@@ -166,20 +174,22 @@ def _silhouette(scene: Scene, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return _dog(u, v, _t(scene.stride))
     if subject == "tank":
         return _slab(u, v, 0.5, 0.45)
-    return {"box": lambda: _slab(u, v, 0.5, 0.5), "triangle": lambda: _triangle(u, v), "star": lambda: _star(u, v)}[subject]()
+    if subject == "box":
+        return _slab(u, v, 0.5, 0.5)
+    return _triangle(u, v) if subject == "triangle" else _star(u, v)
 
 
 # --- Paint -------------------------------------------------------------------------------------------------
 
 
 def _paint(scene: Scene, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The subject's color with its texture, float32 (t, h, w, 3) or (3,)."""
-    color = scene.color.astype(np.float32)
+    """The subject's color with its texture, float32 (3, t, h, w) or (3, 1, 1, 1)."""
+    color = _rgb(scene.color)
     texture = scene.meaning.texture
     if scene.meaning.subject == "tank" or texture == "plain":
         return color
     distance = _stripes(scene, u, v) if texture == "striped" else _dots(scene, u, v)
-    return color + _cover(scene, distance)[..., None] * (color * scene.dark - color)
+    return color - _cover(scene, distance) * (color * (1 - scene.dark))
 
 
 def _pattern_frame(scene: Scene, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,16 +218,16 @@ def _features(scene: Scene, image: np.ndarray, u: np.ndarray, v: np.ndarray) -> 
     """What is drawn on top of the silhouette: eyes, a mouth that opens, water behind glass."""
     subject = scene.meaning.subject
     if subject == "dog":
-        _blend(image, INK, _cover(scene, _disc(u - 0.31, v + 0.22, 0.05)))
+        _blend(image, _rgb(INK), _cover(scene, _disc(u - 0.31, v + 0.22, 0.05)))
     elif subject == "face":
-        _blend(image, INK, _cover(scene, _disc(np.abs(u) - 0.19, v + 0.14, 0.085)))
+        _blend(image, _rgb(INK), _cover(scene, _disc(np.abs(u) - 0.19, v + 0.14, 0.085)))
         opening = _t(0.045 + 0.13 * scene.mouth)
-        _blend(image, INK, _cover(scene, _ellipse(u, v - 0.2, 0.2, opening)))
+        _blend(image, _rgb(INK), _cover(scene, _ellipse(u, v - 0.2, 0.2, opening)))
     elif subject == "tank":
         air = np.maximum(_slab(u, v, 0.44, 0.39), v - _t(scene.tilt) * -2 * u + 0.02)  # above the water's surface
-        _blend(image, np.float32(0.92), _cover(scene, air))
+        _blend(image, _rgb(AIR), _cover(scene, air))
         glass = np.abs(_slab(u, v, 0.47, 0.42)) - 0.03
-        _blend(image, INK, _cover(scene, glass))
+        _blend(image, _rgb(INK), _cover(scene, glass))
 
 
 def _pillar_cover(scene: Scene, x: np.ndarray) -> np.ndarray:
@@ -228,19 +238,21 @@ def _pillar_cover(scene: Scene, x: np.ndarray) -> np.ndarray:
 def _pillar(scene: Scene, image: np.ndarray, x: np.ndarray) -> None:
     middle, half = sum(scene.pillar) / 2, (scene.pillar[1] - scene.pillar[0]) / 2
     roundness = 1 - 0.35 * ((x - middle) / half) ** 2  # darker towards its sides
-    _blend(image, STONE * np.clip(roundness, 0.5, 1)[..., None], _pillar_cover(scene, x))
+    _blend(image, _rgb(STONE) * np.clip(roundness, 0.5, 1), _pillar_cover(scene, x))
 
 
 # --- Backgrounds: fixed places, functions of world coordinates ----------------------------------------------
 
 
 def _background(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """float32 (t, h, w, 3). Gray enough that the subject is always the most saturated thing."""
+    """float32 (3, t, h, w). Gray enough that the subject is always the most saturated thing."""
     sharp = _t(scene.zoom)  # edges stay one screen px wide
+    if not np.ptp(scene.zoom) and not np.ptp(scene.camera):  # the camera holds: one picture serves all frames
+        x, y, sharp = x[:1], y[:1], sharp[:1]
     place = {"checkered": _checkered, "brick": _brick, "starry": _starry}[scene.background]
     low, high, amount = place(x, y, sharp)
-    low, high = (np.array(c, dtype=np.float32) + scene.tint.astype(np.float32) for c in (low, high))
-    return low + amount[..., None] * (high - low)
+    low, high = _rgb(low + scene.tint), _rgb(high + scene.tint)
+    return np.broadcast_to(low + amount * (high - low), (3, len(scene.zoom), *x.shape[1:])).copy()
 
 
 def _square_wave(x: np.ndarray, sharp: np.ndarray, period: float) -> np.ndarray:

@@ -301,15 +301,17 @@ def _unobservable(meaning: Meaning, world: World) -> str | None:
     share = world.seconds / len(meaning.motions)
     for motion in meaning.motions:
         if share * pace(meaning) < LEAST_CYCLES.get(motion, 0) * CYCLE_SECONDS.get(motion, 0):
-            return f"{share:g} s are too short to see that it {captions.MOTIONS[motion][0]} at this speed; drop 'slowly', 'then', or ask for more frames"
+            return (
+                f"{share:g} s are too short to see that it {captions.MOTIONS[motion][0]} at this speed; "
+                "drop 'slowly' or 'then', or ask for more frames"
+            )
     return None
 
 
 def _leaves(meaning: Meaning) -> str:
-    speed = "" if meaning.speed == "normal" else f"{captions.SPEEDS[meaning.speed][0]}, "
     return (
-        f"a {meaning.size or ''} {meaning.subject} ({' then '.join(meaning.motions)}, {speed}camera: {meaning.camera}) ".replace("  ", " ")
-        + "would leave the picture or the range of visible sizes; change the size, the speed or the camera"
+        f"{captions.phrase(replace(meaning, color=None, texture='plain', background=None))!r} would leave the picture, "
+        "or the range of sizes that can be seen; change the size, the speed or the camera"
     )
 
 
@@ -342,7 +344,9 @@ def _room(truth: Truth, width: float, meaning: Meaning, world: World):
         clear = PILLAR_WIDTH / 2 + width / 2
         travel = truth.offset[-1, 0]
         x0, x1 = box[0]
-        box[0] = (max(x0, clear - travel), min(x1, -clear)) if travel > 0 else (max(x0, clear), min(x1, -clear - travel))
+        box[0] = (max(x0, clear - travel), min(x1, -clear))  # from the left, or the mirror image
+        if travel < 0:
+            box[0] = (max(x0, clear), min(x1, -clear - travel))
     return box if all(low <= high for low, high in box) else None
 
 

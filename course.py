@@ -131,10 +131,12 @@ def build(venv):
         raise Stop(f"the course's PyTorch runs on Python 3.11 to 3.14, and this is {THIS}: use one of those")
     remove(venv / STAMP)  # first, so that an environment half removed counts as half made
     remove(venv)
-    # In an activated .venv, sys.executable is the very file that was just removed.
-    python = getattr(sys, "_base_executable", None) or sys.executable
-    if start([python, "-m", "venv", venv])[0]:
-        raise Stop("Python could not make .venv: see above (on Debian and Ubuntu: apt install python3-venv)")
+    try:
+        from venv import EnvBuilder  # some Linux systems ship it, or the pip it needs, separately
+
+        EnvBuilder(symlinks=os.name != "nt", with_pip=True).create(venv)
+    except (ImportError, subprocess.CalledProcessError):
+        raise Stop("this Python cannot make .venv (on Debian and Ubuntu: apt install python3-venv)") from None
 
 
 def remove(path):
@@ -191,7 +193,8 @@ def run(python, rest):
 def test(python, rest):
     lint, _ = start([python, "-m", "ruff", "check", "."])
     # The folders stand in pyproject.toml (testpaths), so that a path among the arguments replaces them.
-    code, _ = start([python, "-m", "pytest", "--nbval-lax", "--nbval-current-env", *rest])
+    notebooks = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
+    code, _ = start([python, "-m", "pytest", *notebooks, *rest])
     return code or lint
 
 

@@ -213,6 +213,23 @@ def test_an_interrupted_set_up_never_counts_as_good(course, clone, installs, mon
     assert course.diagnose(clone, COURSE)[0] == "build"
 
 
+def test_an_environment_can_be_made_anew_from_within_itself(course, ready):
+    """As after `source .venv/bin/activate`: the running Python is the one that is removed."""
+    code = f"import pathlib, sys, venv; sys.path.insert(0, {str(SOURCE.parent)!r}); import course\n"
+    code += "venv.EnvBuilder._setup_pip = lambda *_: None  # it takes seconds\n"
+    code += f"course.build(pathlib.Path({str(ready / '.venv')!r}))"
+    subprocess.run([course.python_of(ready / ".venv"), "-c", code], check=True)
+    assert not package(ready, "minit2v").exists()
+    assert course.probe(ready / ".venv") == (".".join(map(str, sys.version_info[:2])), False)
+
+
+@pytest.mark.parametrize("error", [subprocess.CalledProcessError(1, "ensurepip"), ImportError("venv")])
+def test_a_python_without_venv_is_told_what_to_install(course, clone, monkeypatch, error):
+    monkeypatch.setattr(venv.EnvBuilder, "create", raising(error))
+    with pytest.raises(course.Stop, match="apt install python3-venv"):
+        course.build(clone / ".venv")
+
+
 def test_what_cannot_be_removed_is_said(course, ready, monkeypatch):
     monkeypatch.setattr(course.shutil, "rmtree", raising(PermissionError(13, "denied")))
     with pytest.raises(course.Stop, match=r"cannot remove \.venv \(denied\)"):
@@ -299,9 +316,7 @@ def test_lab_opens_the_notebooks(course, started, no_set_up):
 
 
 @pytest.mark.parametrize("rest", [[], ["a blue star spins", "--seed", "3"]])
-def test_run_makes_a_clip_and_says_what_is_in_it(
-    course, started, no_set_up, monkeypatch, tmp_path, capsys, rest
-):
+def test_run_makes_a_clip_and_says_what_is_in_it(course, started, no_set_up, monkeypatch, tmp_path, capsys, rest):
     monkeypatch.setattr(course, "ROOT", tmp_path)
     assert course.main(["run", *rest]) == 0
     assert (tmp_path / "outputs").is_dir()
@@ -407,9 +422,7 @@ def test_ctrl_c_waits_for_the_program_and_ends_with_one_line(tmp_path):
         f"course.set_up = lambda *_: course.start([sys.executable, {str(slow)!r}])\n"
         "sys.exit(course.main(['run']))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", driver], stdout=-1, stderr=-1, text=True, start_new_session=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", driver], stdout=-1, stderr=-1, text=True, start_new_session=True)
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=20)

@@ -116,3 +116,21 @@ def make_optimizers(model, kind, learning_rate, weight_decay, betas, muon_learni
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
     return made
+
+
+def learning_rate_factor(step, end, settings):
+    """Share of the full learning rate in step 0, 1, …, end − 1: rise, plateau, and fall to 0 at `end`."""
+    rise = min(1.0, (step + 1) / max(1, settings.warmup))
+    if settings.schedule == "constant" or end is None:
+        return rise
+    left = min(1.0, (end - step) / max(1, round(settings.decay * end)))  # 1 until the fall begins
+    return rise * (left if settings.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
+
+
+@torch.no_grad()
+def update_average(average, model, step, ema):
+    """average ← d average + (1 − d) model, d = min(ema, (1 + step) / (10 + step)): a short memory at first."""
+    d = min(ema, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - d)
+    for mine, its in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(its)

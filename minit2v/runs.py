@@ -186,3 +186,25 @@ def read_log(file):
         except ValueError:
             break
     return lines
+
+
+class Meter:
+    """Means since the last line of the log."""
+
+    def __init__(self):
+        self.numbers, self.seconds, self.optimizer_seconds = [], 0.0, 0.0
+
+    def add(self, numbers, seconds, optimizer_seconds):
+        self.numbers.append(numbers)
+        self.seconds += seconds
+        self.optimizer_seconds += optimizer_seconds
+
+    def line(self, batch, group):
+        """The means, over processes too, with clips per second and the optimizers' share of the time."""
+        keys, steps = list(self.numbers[-1]), len(self.numbers)
+        means = group.mean([sum(numbers[key] for numbers in self.numbers) / steps for key in keys])
+        line = dict(zip(keys, means, strict=True))
+        line["clips_per_s"] = steps * batch / self.seconds
+        line["optimizer_share"] = self.optimizer_seconds / self.seconds
+        self.__init__()
+        return line

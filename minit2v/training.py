@@ -27,7 +27,8 @@ from tqdm import tqdm
 from minit2v.checkpoints import save_weights
 from minit2v.errors import UserError
 from minit2v.machine import Batches, processes, stop_signals, to_device
-from minit2v.runs import Log, Run, claim, read_log
+from minit2v.optimizers import learning_rate_factor, update_average
+from minit2v.runs import Log, Meter, Run, claim, read_log
 
 
 class Task:
@@ -116,7 +117,7 @@ class Result:
     scores: dict  # of the last evaluation
 
 
-# ---- randomness and schedules ------------------------------------------------------------------------------
+# ---- randomness ---------------------------------------------------------------------------------------------
 
 
 def seed_of(*parts):
@@ -127,24 +128,6 @@ def seed_of(*parts):
 def generator_of(*parts, device="cpu"):
     """A fresh torch.Generator, seeded with `seed_of(*parts)`."""
     return torch.Generator(device).manual_seed(seed_of(*parts))
-
-
-def learning_rate_factor(step, end, settings):
-    """Share of the full learning rate in step 0, 1, …, end − 1: rise, plateau, and fall to 0 at `end`."""
-    rise = min(1.0, (step + 1) / max(1, settings.warmup))
-    if settings.schedule == "constant" or end is None:
-        return rise
-    left = min(1.0, (end - step) / max(1, round(settings.decay * end)))  # 1 until the fall begins
-    return rise * (left if settings.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
-
-
-@torch.no_grad()
-def update_average(average, model, step, ema):
-    """average ← d average + (1 − d) model, d = min(ema, (1 + step) / (10 + step)): a short memory at first."""
-    d = min(ema, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - d)
-    for mine, its in zip(average.buffers(), model.buffers(), strict=True):
-        mine.copy_(its)
 
 
 # ---- one step ----------------------------------------------------------------------------------------------
@@ -190,28 +173,6 @@ def take_step(run, objective, batch, group):
     update_average(run.average, run.model, run.step, settings.ema)
     numbers = {"loss": loss.item()} | {key: part.item() for key, part in parts.items()} | {"grad_norm": norm}
     return numbers, seconds
-
-
-class Meter:
-    """Means since the last line of the log."""
-
-    def __init__(self):
-        self.numbers, self.seconds, self.optimizer_seconds = [], 0.0, 0.0
-
-    def add(self, numbers, seconds, optimizer_seconds):
-        self.numbers.append(numbers)
-        self.seconds += seconds
-        self.optimizer_seconds += optimizer_seconds
-
-    def line(self, batch, group):
-        """The means, over processes too, with clips per second and the optimizers' share of the time."""
-        keys, steps = list(self.numbers[-1]), len(self.numbers)
-        means = group.mean([sum(numbers[key] for numbers in self.numbers) / steps for key in keys])
-        line = dict(zip(keys, means, strict=True))
-        line["clips_per_s"] = steps * batch / self.seconds
-        line["optimizer_share"] = self.optimizer_seconds / self.seconds
-        self.__init__()
-        return line
 
 
 # ---- the loop ----------------------------------------------------------------------------------------------

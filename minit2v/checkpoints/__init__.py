@@ -106,17 +106,16 @@ def path_of(name):
 # ---- weights -----------------------------------------------------------------------------------------------
 
 
-def save_weights(path, model, config, half=True, metadata=None):
+def save_weights(path, model, config, half=True):
     """Write a model's weights, with the JSON-able `config` that rebuilds it, as safetensors.
 
-    `model` is a module or a dict of tensors. `half` stores floating-point tensors as fp16. `metadata`, a dict
-    of strings, is added to the file's header. Raises UserError if a weight is not a finite fp16 number, or
-    if the file cannot be written.
+    `model` is a module or a dict of tensors. `half` stores floating-point tensors as fp16. The same weights
+    and config give the same bytes. Raises UserError if a weight is not a finite fp16 number, or if the file
+    cannot be written.
     """
     tensors = model.state_dict() if isinstance(model, torch.nn.Module) else model
     tensors = {name: _packed(name, tensor, half) for name, tensor in tensors.items()}
-    header = {**(metadata or {}), "config": json.dumps(config), "format": "pt"}
-    write_whole(path, to_bytes(tensors, header))
+    write_whole(path, to_bytes(tensors, {"config": json.dumps(config)}))  # one key: several come in random order
 
 
 def _packed(name, tensor, half):

@@ -11,11 +11,11 @@ from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
-from scipy import ndimage
 
 from minit2v.errors import UserError
-from minit2v.world import captions, ground, scenes, tracking
+from minit2v.world import captions, ground, outlines, scenes, tracking
 from minit2v.world.captions import Meaning
+from minit2v.world.outlines import Outlines
 from minit2v.world.scenes import STANDARD, World
 from minit2v.world.tracking import Track
 
@@ -71,19 +71,13 @@ def judge(frames: np.ndarray, world: World = STANDARD) -> Reading:
             f"a clip to judge is uint8 (frames, height, width, 3), not {frames.dtype} {frames.shape}; convert it first"
         )
     world = replace(world, frames=len(frames), height=frames.shape[1], width=frames.shape[2])
-    video = frames.astype(np.float32) / 255
-    mask, vivid = tracking.segment(video)
-    luma = video @ ground.WEIGHTS
-    place = ground.look(luma, ~_in_the_way(mask), world)
-    visible = _in_full_view(mask, place.band)
-    if not visible.any():
-        return _nothing(video, mask, place)
-    subject, texture, track = _identify(video, luma, mask, vivid, visible, place, world)
-    motions, speed, ratio, residual, scale = _motion(track, subject, texture, place.band is not None, world)
-    color = _color(track)
+    track, seen = _watch(frames.astype(np.float32) / 255, world)
+    if seen.subject is None:
+        return Reading(None, None, None, None, (), None, seen.camera, seen.place, seen.pillar, np.nan, np.nan, track)
+    motions, speed, ratio, residual, scale = _motion(track, seen, world)
     return Reading(
-        subject, color, texture, _size(track, scale, world), motions, speed, place.move, place.name,
-        place.band is not None, ratio, residual, track,
+        seen.subject, _color(track), seen.texture, _size(track, scale, world), motions, speed, seen.camera, seen.place,
+        seen.pillar, ratio, residual, track,
     )  # fmt: skip
 
 
@@ -92,18 +86,90 @@ def matches(reading: Reading, meaning: Meaning) -> dict[str, bool]:
     return {name: getattr(reading, name) == value for name, value in captions.asked(meaning).items()}
 
 
+# --- Who it is, and where -------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Seen:
+    subject: str | None
+    texture: str | None
+    camera: str | None
+    place: str | None
+    pillar: bool
+
+
+def _watch(video: np.ndarray, world: World) -> tuple[Track, _Seen]:
+    """Measures video (T, h, w, 3) in 0..1: what is the subject, then where is the camera, then everything else."""
+    colorful, vivid = tracking.segment(video)
+    luma = video @ ground.WEIGHTS
+    bank = outlines.outlines(world.subjects)
+    pictures, area, centroid = outlines.normalize(colorful)
+    overlap = bank.overlap(pictures)  # (T, n)
+    present = area >= tracking.LEAST_AREA
+    whole = present & (area > 0.7 * area.max())
+    subject, which = _outline(overlap, bank, whole)
+    mask = colorful
+    if subject == "tank":
+        center, width = _place(area, centroid, bank, which)
+        mask = tracking.box(center, width, colorful.shape) | colorful
+    place = ground.look(luma, ~_in_the_way(mask), world)
+    visible = _in_full_view(mask, area, present, place.band)
+    seen = _Seen(None, None, place.move, place.name, place.band is not None)
+    if not visible.any():
+        return tracking.empty_track(mask, place), seen
+    subject, which = _outline(overlap, bank, visible)
+    dark, share, rgb = tracking.paint(video, colorful, vivid)
+    maps = outlines.on_grid(dark, centroid, area)
+    seen.subject, seen.texture = _guise(subject, share[visible], maps[visible], world)
+    angle = _angle(seen, overlap, maps, bank, visible)
+    center, width = _place(area, centroid, bank, which, angle)
+    track = tracking.empty_track(mask, place)
+    track.visible, track.rgb, track.texture_fraction = visible, rgb, share
+    track.likeness = overlap[np.arange(len(which)), which]
+    track.mouth = tracking.mouth(dark, center, width) if seen.subject == "face" else np.zeros(len(area))
+    track.tilt = np.zeros(len(area))
+    if subject == "tank":
+        track.tilt = tracking.tilt(colorful, center, width)
+    track.shadow = tracking.shadow_offset(luma, mask, place) / place.zoom[:, None]
+    for values in (center, width, angle, area, track.mouth, track.tilt):
+        values[~present] = np.nan
+    track.center, track.width, track.angle, track.area = center, width, angle, area
+    track.height = width * scenes.HEIGHT[subject]
+    track.position = (center - [world.width / 2, world.height / 2]) / place.zoom[:, None] + place.camera
+    track.world_width = width / place.zoom
+    return track, seen
+
+
+def _outline(overlap: np.ndarray, bank: Outlines, where: np.ndarray) -> tuple[str, np.ndarray]:
+    """The subject with the best overlap on the frames `where`, and its best template on every frame (T,)."""
+    names = list(dict.fromkeys(bank.subjects))
+    best = np.stack([np.where(bank.subjects == name, overlap, 0).max(axis=1) for name in names])  # (subjects, T)
+    subject = names[int(best[:, where].sum(axis=1).argmax())]
+    return subject, np.where(bank.subjects == subject, overlap, 0).argmax(axis=1)
+
+
+def _place(area, centroid, bank: Outlines, which, angle=None) -> tuple[np.ndarray, np.ndarray]:
+    """Center (T, 2) and width (T,) in px, from area and centroid, which shapes share out differently."""
+    width = np.sqrt(area / bank.area[which])
+    offset = bank.centroid[which]
+    if angle is not None and bank.subjects[which[0]] in outlines.TURNS:  # not only by the steps of the templates
+        first = bank.centroid[(bank.subjects == bank.subjects[which[0]]).argmax()]
+        cos, sin = np.cos(angle), np.sin(angle)
+        offset = np.stack([cos * first[0] - sin * first[1], sin * first[0] + cos * first[1]], axis=1)
+    return centroid - offset * width[:, None], width
+
+
 def _in_the_way(mask: np.ndarray) -> np.ndarray:
-    """The subject, its glass and its shadow, generously."""
-    wide = ndimage.binary_dilation(mask, tracking.SQUARE, iterations=2)
+    """The subject and its shadow, generously."""
+    wide = tracking.grow(mask, 2)
     shadow = np.zeros_like(wide)
     shadow[:, 5:, 5:] = wide[:, :-5, :-5]
-    return ndimage.binary_dilation(wide | shadow, tracking.SQUARE)
+    return wide | tracking.grow(shadow)
 
 
-def _in_full_view(mask: np.ndarray, band: tuple[int, int] | None) -> np.ndarray:
+def _in_full_view(mask, area, present, band: tuple[int, int] | None) -> np.ndarray:
     """(T,) bool: the frames where the subject is neither absent, nor behind the pillar, nor cut by the border."""
-    area = mask.sum(axis=(1, 2))
-    visible = area >= tracking.LEAST_AREA
+    visible = present.copy()
     if band is not None:
         beside = mask[:, :, band[0] - 1 : band[1] + 1].any(axis=(1, 2))
         visible &= ~beside | (area > 0.93 * area.max())  # it may just touch the pillar
@@ -112,90 +178,33 @@ def _in_full_view(mask: np.ndarray, band: tuple[int, int] | None) -> np.ndarray:
     return whole if whole.any() else visible
 
 
-def _nothing(video: np.ndarray, mask: np.ndarray, place: ground.Ground) -> Reading:
-    blank = np.full(len(video), np.nan)
-    two = np.full((len(video), 2), np.nan)
-    track = Track(
-        center=two, width=blank, height=blank, angle=blank, area=blank, visible=mask.any(axis=(1, 2)), mask=mask,
-        rgb=np.full((len(video), 3), np.nan), texture_fraction=blank, camera=place.camera, zoom=place.zoom,
-        position=two, world_width=blank, mouth=blank, tilt=blank, shadow=two, likeness=blank, ground_fit=place.fit,
-    )  # fmt: skip
-    return Reading(
-        None, None, None, None, (), None, place.move, place.name, place.band is not None, np.nan, np.nan, track
-    )
+def _guise(subject: str, share: np.ndarray, maps: np.ndarray, world: World) -> tuple[str, str]:
+    """Subject and texture: by the dark share, and for a disc by where it is dark, for it may be a face."""
+    dark = np.median(share)
+    texture = "plain" if dark < DOTTED else "dotted" if dark < STRIPED else "striped"
+    if subject == "ball" and "face" in world.subjects and dark > 0.05:
+        score = {name: outlines.alike(maps, name).max(axis=1).mean() for name in outlines.patterns()}
+        subject = "face" if max(score, key=score.get) == "face" else "ball"
+    return subject, "plain" if subject in captions.ONLY_PLAIN else texture
 
 
-# --- Who it is ------------------------------------------------------------------------------------------------
-
-
-def _identify(video, luma, mask, vivid, visible, place, world) -> tuple[str, str, Track]:
-    pictures, area, centroid = tracking.normalize(mask)
-    bank = tracking.outlines(world.subjects)
-    overlap = tracking.overlaps(pictures, bank)  # (T, n)
-    likeness = {s: np.where(bank.subjects == s, overlap, 0).max(axis=1) for s in dict.fromkeys(bank.subjects)}
-    subject = max(likeness, key=lambda s: likeness[s][visible].mean())
-    which = np.where(bank.subjects == subject, overlap, 0).argmax(axis=1)  # (T,)
-    dark, share, rgb = tracking.darkness(video, mask, vivid)
-    maps = tracking.own_grid(dark, centroid, np.sqrt(np.maximum(area, 1)))
-    texture = _texture(share[visible])
-    if subject == "ball" and "face" in world.subjects and np.median(share[visible]) > 0.05:
-        subject, texture = _ball_or_face(maps[visible], texture)
-    if subject in captions.ONLY_PLAIN:
-        texture = "plain"
-    width = np.sqrt(area / bank.area[which])
-    angle = _angle(subject, texture, overlap, maps, bank, visible)
-    offset = bank.centroid[which]
-    if subject in bank.period:  # turned by the measured angle, not by the nearest drawn one
-        at_rest = bank.centroid[(bank.subjects == subject).argmax()]
-        cos, sin = np.cos(angle), np.sin(angle)
-        offset = np.stack([cos * at_rest[0] - sin * at_rest[1], sin * at_rest[0] + cos * at_rest[1]], axis=1)
-    center = centroid - offset * width[:, None]
-    for values in (width, center, angle, area):
-        values[~mask.any(axis=(1, 2))] = np.nan
-    safe_center, safe_width = np.nan_to_num(center), np.nan_to_num(width, nan=1.0)
-    track = Track(
-        center=center, width=width, height=width * scenes.HEIGHT[subject], angle=angle, area=area, visible=visible,
-        mask=mask, rgb=rgb, texture_fraction=share, camera=place.camera, zoom=place.zoom,
-        position=(center - [world.width / 2, world.height / 2]) / place.zoom[:, None] + place.camera,
-        world_width=width / place.zoom, mouth=np.zeros(len(mask)), tilt=np.zeros(len(mask)),
-        shadow=tracking.shadow_offset(luma, mask, place) / place.zoom[:, None],
-        likeness=likeness["ball" if subject == "face" else subject], ground_fit=place.fit,
-    )  # fmt: skip
-    if subject == "face":
-        track.mouth = tracking.mouth(dark, safe_center, safe_width)
-    if subject == "tank":
-        track.tilt = tracking.tilt(mask, safe_center, safe_width)
-    return subject, texture, track
-
-
-def _texture(share: np.ndarray) -> str:
-    dark = np.nanmedian(share)
-    return "plain" if dark < DOTTED else "dotted" if dark < STRIPED else "striped"
-
-
-def _ball_or_face(maps: np.ndarray, texture: str) -> tuple[str, str]:
-    """Two eyes and a mouth, or a pattern: the better correlation on average."""
-    score = {name: tracking.alike(maps, name).max(axis=1).mean() for name in tracking.patterns()}
-    best = max(score, key=score.get)
-    return ("face", "plain") if best == "face" else ("ball", texture)
-
-
-def _angle(subject, texture, overlap, maps, bank, visible) -> np.ndarray:
+def _angle(seen: _Seen, overlap, maps, bank: Outlines, visible) -> np.ndarray:
     """(T,) rad, unwrapped over the visible frames; zeros for what cannot be seen to turn."""
-    if subject == "ball" and texture != "plain":
-        score, period = tracking.alike(maps, texture), {"striped": np.pi, "dotted": np.pi / 3}[texture]
-    elif subject in ("box", "triangle", "star"):
-        score, period = overlap[:, bank.subjects == subject], bank.period[subject]
-    else:
+    if not _turns(seen):
         return np.zeros(len(overlap))
-    count = score.shape[1]
-    best = score.argmax(axis=1)
-    rows = np.arange(len(score))
-    left, top, right = (score[rows, (best + step) % count] for step in (-1, 0, 1))
-    bend = np.minimum(left + right - 2 * top, -1e-6)
-    angle = (best + np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) * period / count
+    if seen.subject == "ball":
+        score, period = outlines.alike(maps, seen.texture), outlines.PATTERN_PERIOD[seen.texture]
+    else:
+        score, period = overlap[:, bank.subjects == seen.subject], outlines.TURNS[seen.subject][1]
+    count, best, rows = score.shape[1], score.argmax(axis=1), np.arange(len(score))
+    around = np.stack([score[rows, (best + step) % count] for step in (-1, 0, 1)], axis=1)
+    angle = (best + [ground.vertex(-three) for three in around]) * period / count
     angle[visible] = np.unwrap(angle[visible], period=period)
     return angle
+
+
+def _turns(seen: _Seen) -> bool:
+    return seen.subject in outlines.TURNS or (seen.subject == "ball" and seen.texture != "plain")
 
 
 def _color(track: Track) -> str:
@@ -258,20 +267,18 @@ def signals(truth: scenes.Truth) -> np.ndarray:
     return np.stack(columns, axis=1) / UNIT
 
 
-def _motion(track: Track, subject: str, texture: str, pillar: bool, world: World):
+def _motion(track: Track, seen: _Seen, world: World) -> tuple[tuple[str, ...], str, float, float, np.ndarray]:
     """The law nearest to the track: motions, speed, pace over nominal pace, residual, and its scale (T,)."""
-    turns = subject in ("box", "triangle", "star") or (subject == "ball" and texture != "plain")
-    possible = {"spins": turns, "talks": subject == "face", "sloshes": subject == "tank"}
+    possible = {"spins": _turns(seen), "talks": seen.subject == "face", "sloshes": seen.subject == "tank"}
     motions = tuple(m for m in world.motions if possible.get(m, True))
-    laws = _laws(world.frames, world.fps, motions, world.speeds, world.rich, pillar)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns = [*track.position.T, np.log(track.world_width), track.angle, track.mouth, track.tilt]
-    seen = np.stack(columns, axis=1) / UNIT  # (T, 6)
-    cost = misfit(seen, laws.signals, track.visible)
+    laws = _laws(world.frames, world.fps, motions, world.speeds, world.rich, seen.pillar)
+    columns = [*track.position.T, np.log(track.world_width), track.angle, track.mouth, track.tilt]
+    signal = np.stack(columns, axis=1) / UNIT  # (T, 6)
+    cost = misfit(signal, laws.signals, track.visible)
     cost += PAIR_COST * np.array([len(m.motions) - 1 for m in laws.meanings])
     best = int(cost.argmin())
     meaning, residual = laws.meanings[best], float(np.sqrt(cost[best]))
-    ratio = _pace(seen, meaning, track.visible, world)
+    ratio = _pace(signal, meaning, track.visible, world)
     motions = meaning.motions if residual < UNCLEAR else ()
     return motions, meaning.speed, ratio, residual, laws.scale[best]
 
@@ -291,7 +298,7 @@ def _pace(seen: np.ndarray, meaning: Meaning, visible: np.ndarray, world: World)
     bank = _paced(world.frames, world.fps, meaning.motions, meaning.pillar)
     cost = misfit(seen, bank, visible)
     best = int(np.clip(cost.argmin(), 1, len(PACES) - 2))
-    return float(PACES[best] * (PACES[1] / PACES[0]) ** tracking._vertex(cost[best - 1 : best + 2]))
+    return float(PACES[best] * (PACES[1] / PACES[0]) ** ground.vertex(cost[best - 1 : best + 2]))
 
 
 @lru_cache(maxsize=512)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from minit2v.errors import UserError
+from minit2v.vae import VAE
 from minit2v.world import captions
 from minit2v.world.render import render
 from minit2v.world.scenes import STANDARD, Scene, World, sample_meaning, scene
@@ -53,12 +58,87 @@ def _any_color(rng: random.Random) -> np.ndarray:
     return np.array([rng.uniform(0.03, 0.99) for _ in range(3)])
 
 
-def pixel_batch(seed, step: int, indices: range, world: World, split: str = "train") -> Tensor:
-    """Clips for an autoencoder, half of them wild: (b, t, 3, h, w) in [-1, 1]."""
-    clips = []
+def wild_clip(name: str, world: World, split: str = "train") -> Scene:
+    """A scene for an autoencoder; every other one is wild."""
+    _, staged = captioned(name, world, split)
+    rng = random.Random(f"wild {name}")
+    return wild(staged, rng) if rng.random() < 0.5 else staged
+
+
+def pixel_batch(seed, step: int, indices: range, world: World) -> Tensor:
+    """Whole clips for an autoencoder: (b, t, 3, h, w) in [-1, 1]."""
+    return to_pixels(np.stack([render(wild_clip(f"{seed} {step} {index}", world)) for index in indices]))
+
+
+def crop_batch(seed, step: int, indices: range, world: World, frames: int, size: int, each: int) -> Tensor:
+    """`each` crops of each clip, every other one around the subject: (b * each, frames, 3, size, size)."""
+    crops = []
     for index in indices:
         name = f"{seed} {step} {index}"
-        _, staged = captioned(name, world, split)
-        rng = random.Random(f"wild {name}")
-        clips.append(render(wild(staged, rng) if rng.random() < 0.5 else staged))
-    return to_pixels(np.stack(clips))
+        staged, rng = wild_clip(name, world), random.Random(f"crop {name}")
+        clip = render(staged)
+        for number in range(each):
+            t = rng.randint(0, world.frames - frames)
+            x, y = rng.randint(0, world.width - size), rng.randint(0, world.height - size)
+            if number % 2 == 0:
+                aim = staged.screen_position[t + frames // 2] - size / 2 + [rng.uniform(-8, 8), rng.uniform(-8, 8)]
+                x, y = np.clip(aim.round().astype(int), 0, [world.width - size, world.height - size])
+            crops.append(clip[t : t + frames, y : y + size, x : x + size])
+    return to_pixels(np.stack(crops))
+
+
+class LatentCache:
+    """Clips encoded once, so that a denoiser's step costs no rendering and no encoding.
+
+    A folder with latents.npy, float16 (n, f, c, h, w), normalised, and clips.json: the captions, and what made them.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        try:
+            self.about = json.loads((self.folder / "clips.json").read_text())
+            self.latents = np.load(self.folder / "latents.npy", mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise UserError(f"no latent cache in '{self.folder}': {error}; make it with fill_cache") from error
+        self.meanings = [captions.parse(text) for text in self.about["captions"]]
+
+    def __len__(self) -> int:
+        return len(self.meanings)
+
+    def sample(self, index: int, rng: random.Random) -> tuple[Tensor, str]:
+        """Latents (f, c, h, w) of clip `index`, and its meaning in new words."""
+        latents = torch.from_numpy(self.latents[index].astype(np.float32))
+        return latents, captions.phrase(self.meanings[index], rng)
+
+
+def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train", seed: int = 0) -> LatentCache:
+    """Renders and encodes `count` captioned clips of a split; a whole cache that is there already is used as it is.
+
+    Latents are the posterior's means: its spread is far below the noise that training adds.
+    """
+    folder = Path(folder)
+    about = {"world": world.name, "split": split, "seed": seed, "count": count, "vae": weights_id(vae)}
+    if (folder / "clips.json").exists():
+        cache = LatentCache(folder)
+        found = {key: cache.about.get(key) for key in about}
+        if found != about:
+            raise UserError(f"'{folder}' holds other latents ({found}, not {about}): delete it or name another folder")
+        return cache
+    folder.mkdir(parents=True, exist_ok=True)
+    texts, latents = [], None
+    for first in tqdm(range(0, count, 8), desc="encoding clips", unit="batch", mininterval=5):
+        batch = [captioned(f"{seed} {index}", world, split) for index in range(first, min(count, first + 8))]
+        encoded = vae.encode(to_pixels(np.stack([render(staged) for _, staged in batch]))).half().numpy()
+        if latents is None:
+            shape = (count, *encoded.shape[1:])
+            latents = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float16, shape)
+        latents[first : first + len(batch)] = encoded
+        texts += [text for text, _ in batch]
+    latents.flush()
+    (folder / "clips.json").write_text(json.dumps({**about, "captions": texts}))  # last: it makes the cache whole
+    return LatentCache(folder)
+
+
+def weights_id(module: torch.nn.Module) -> float:
+    """A number that tells one set of weights from another."""
+    return round(sum(float(p.double().abs().sum()) for p in module.state_dict().values()), 3)

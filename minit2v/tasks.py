@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,30 +11,36 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from minit2v.datasets import captioned, pixel_batch, to_frames, to_pixels
-from minit2v.training import Task
-from minit2v.vae import VAE, VAEConfig
+from minit2v.datasets import LatentCache, captioned, crop_batch, pixel_batch, to_frames, to_pixels
+from minit2v.diffusion import FlowMatching
+from minit2v.recipes import PromptedDenoiser, Recipe, VAERecipe, config_of
+from minit2v.training import Task, seed_of
+from minit2v.vae import VAE
 from minit2v.world.render import render
-from minit2v.world.scenes import World
+from minit2v.world.scenes import WORLDS, World
 
 
 class VAETask(Task):
-    """Reconstruct clips: weighted L1 on pixels and on their change over time, and a little KL divergence.
+    """Reconstruct clips: weighted errors of pixels and of their change over time, and a little KL divergence.
 
-    Saturated pixels (the subject's) count more, for they are few and carry the caption; a plain L1 is content with
-    gray blobs. The loss on frame-to-frame change is what keeps a decoder from flickering (chapter, section 3).
+    Saturated pixels (the subject's) count more, for they are few and carry the caption; a plain L1 is content
+    with gray blobs. The error of frame-to-frame change keeps a decoder from flickering (chapter, section 3).
+    Two steps in three see small crops, most of them of the subject; every third one sees whole clips.
     """
 
-    foreground, motion, kl = 4.0, 1.0, 2e-4
+    foreground, change, kl = 4.0, 1.0, 5e-4  # weights
+    crop, crop_frames, crops = 32, 9, 4  # px, frames, and how many of each clip
 
-    def __init__(self, name: str, config: VAEConfig, world: World):
-        self.name, self.vae, self.world = name, config, world
-        self.config = {"kind": "vae", "world": world.name, **asdict(config)}
+    def __init__(self, recipe: VAERecipe):
+        self.name, self.vae, self.world = recipe.name, recipe.vae, WORLDS[recipe.world]
+        self.config = {"kind": "vae", "world": recipe.world, "vae": asdict(recipe.vae)}
 
     def build(self) -> VAE:
         return VAE(self.vae)
 
     def batch(self, seed: int, step: int, indices: range) -> Tensor:
+        if step % 3 and self.world.width > self.crop:
+            return crop_batch(seed, step, indices, self.world, self.crop_frames, self.crop, self.crops)
         return pixel_batch(seed, step, indices, self.world)
 
     def loss(self, model: VAE, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, dict]:
@@ -42,11 +49,11 @@ class VAETask(Task):
         error = model.reconstruct(mean + noise * (0.5 * log_variance).exp()) - batch  # (b, t, 3, h, w)
         saturation = batch.amax(dim=2, keepdim=True) - batch.amin(dim=2, keepdim=True)  # 0..2
         weight = 1 + self.foreground * (saturation / 0.8).clamp(max=1)
-        pixels = (weight * error.abs()).mean()
-        change = (weight[:, 1:] * error.diff(dim=1).abs()).mean() if batch.shape[1] > 1 else error.new_zeros(())
+        pixels = (weight * distance(error)).mean()
+        change = (weight[:, 1:] * distance(error.diff(dim=1))).mean()
         kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
-        parts = {"pixels": pixels, "change": change, "kl": kl, "psnr": -10 * torch.log10((error**2).mean() / 4)}
-        return pixels + self.motion * change + self.kl * kl, parts
+        psnr = -10 * torch.log10((error**2).mean() / 4)
+        return pixels + self.change * change + self.kl * kl, {"pixels": pixels, "kl": kl, "psnr": psnr}
 
     def pictures(self, model: VAE, folder: Path, step: int) -> None:
         """Real frames above reconstructed ones, six clips."""
@@ -58,3 +65,49 @@ class VAETask(Task):
             rows += [np.concatenate(list(clip[show]), axis=1) for clip in (frames, back)]
         sheet = Image.fromarray(np.concatenate(rows))
         sheet.resize((sheet.width * 2, sheet.height * 2), 0).save(folder / f"{step:06d}.png")
+
+
+def distance(error: Tensor) -> Tensor:
+    """Between L1, which keeps edges sharp, and L2, which gets large errors (the wrong color) out of the way first."""
+    return 0.5 * error.abs() + 2 * error**2
+
+
+@torch.no_grad()
+def calibrate(vae: VAE, world: World, clips: int = 96) -> None:
+    """Measures each latent channel's mean and spread over training clips, so that denoisers see unit latents."""
+    frames = np.stack([render(captioned(f"calibrate {index}", world)[1]) for index in range(clips)])
+    latents = torch.cat([vae.posterior(to_pixels(part))[0] for part in np.array_split(frames, clips // 8)])
+    vae.mean.copy_(latents.mean((0, 1, 3, 4)))
+    vae.std.copy_(latents.std((0, 1, 3, 4)))
+
+
+class DenoiserTask(Task):
+    """Flow matching on cached latents, with prompts dropped at times (for guidance) and first frames given at times."""
+
+    def __init__(self, recipe: Recipe, cache: LatentCache):
+        self.name, self.recipe, self.cache = recipe.name, recipe, cache
+        self.config = config_of(recipe)
+        self.flow = FlowMatching(recipe.shift, recipe.times)
+
+    def build(self) -> PromptedDenoiser:
+        self.model = PromptedDenoiser(self.config)
+        return self.model
+
+    def batch(self, seed: int, step: int, indices: range) -> dict:
+        latents, texts, keep, known = [], [], [], []
+        for index in indices:
+            rng = random.Random(seed_of(seed, step, index))
+            sample, text = self.cache.sample(rng.randrange(len(self.cache)), rng)
+            latents.append(sample)
+            texts.append(text)
+            keep.append(rng.random() >= self.recipe.drop_text)
+            known.append(rng.random() < self.recipe.known)
+        ids, mask = self.model.tokenizer.encode(texts)
+        given = torch.zeros(len(indices), latents[0].shape[0], dtype=torch.bool)  # (b, f)
+        given[:, 0] = torch.tensor(known)
+        return {"latents": torch.stack(latents), "ids": ids, "mask": mask, "keep": torch.tensor(keep), "known": given}
+
+    def loss(self, model: PromptedDenoiser, batch: dict, step: int, generator: torch.Generator) -> tuple[Tensor, dict]:
+        text = model.text.drop(model.text(batch["ids"], batch["mask"]), batch["keep"])
+        losses = self.flow.loss(model, batch["latents"], text, known=batch["known"], generator=generator)
+        return losses.mean(), {}

@@ -111,7 +111,7 @@ class Encoder(nn.Module):
         self.shallow = nn.ModuleList(ResBlock(wide, time) for _ in range(config.encoder_blocks[0]))
         self.down = Conv(wide, deep, stride=config.spatial // config.patch)
         self.deep = nn.ModuleList(ResBlock(deep, time) for _ in range(config.encoder_blocks[1]))
-        self.norm, self.leave = Norm(deep), Conv(deep, 2 * config.channels)
+        self.leave = Conv(deep, 2 * config.channels)  # no norm: a straight road from pixels to latents learns first
 
     def forward(self, groups: Tensor, memory: dict | None = None) -> Tensor:  # (b, f, n, 3, h, w)
         p = self.config.patch
@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         x = self.down(x)
         for block in self.deep:
             x = block(x, memory)
-        return self.leave(F.silu(self.norm(x)))  # (b, f, h, w, 2c): mean and log-variance
+        return self.leave(x)  # (b, f, h, w, 2c): mean and log-variance
 
 
 class Decoder(nn.Module):
@@ -134,7 +134,7 @@ class Decoder(nn.Module):
         self.deep = nn.ModuleList(ResBlock(deep, time) for _ in range(config.decoder_blocks[1]))
         self.up = nn.Linear(deep, wide * self.scale**2)
         self.shallow = nn.ModuleList(ResBlock(wide, time) for _ in range(config.decoder_blocks[0]))
-        self.norm, self.leave = Norm(wide), Conv(wide, config.temporal * config.patch**2 * 3)
+        self.leave = Conv(wide, config.temporal * config.patch**2 * 3)
 
     def forward(self, latents: Tensor, memory: dict | None = None) -> Tensor:  # (b, f, h, w, c)
         x = self.enter(latents)
@@ -144,7 +144,7 @@ class Decoder(nn.Module):
         for block in self.shallow:
             x = block(x, memory)
         p = self.config.patch
-        x = self.leave(F.silu(self.norm(x)))  # (b, f, h/4, w/4, n * 3 * 4 * 4)
+        x = self.leave(x)  # (b, f, h/4, w/4, n * 3 * 4 * 4)
         return rearrange(x, "b f h w (n c p q) -> b f n c (h p) (w q)", c=3, p=p, q=p)
 
 

@@ -71,6 +71,7 @@ NANO = World(
     textures=("plain",), speeds=("normal",), cameras=("hold",), backgrounds=("checkered",), rich=False,
     motions=("left", "right", "up", "down", "grows", "shrinks", "still"),
 )  # fmt: skip
+WORLDS = {world.name: world for world in (STANDARD, NANO)}
 LEAST_WIDTH = {"dog": 20.0, "face": 20.0}  # legs, eyes and mouth must be seen
 
 

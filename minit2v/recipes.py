@@ -1,0 +1,145 @@
+"""Recipes: what each system is made of, how it is trained, and how it is sampled by default. Data, no code paths.
+
+A system is a VAE, a text encoder and a denoiser. The VAE is trained first and never changes again; text encoder
+and denoiser are trained together, as one `PromptedDenoiser`, on the VAE's latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from torch import Tensor, nn
+
+from minit2v.dit import DiT, DiTConfig
+from minit2v.errors import UserError, nearest
+from minit2v.text import TextConfig, TextEncoder, TextFeatures, Tokenizer
+from minit2v.vae import VAEConfig
+from minit2v.world.captions import VOCABULARY
+from minit2v.world.scenes import WORLDS
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How clips are drawn by default."""
+
+    steps: int = 20
+    guidance: float = 2.0  # classifier-free guidance scale; 1 is none
+    rescale: float = 0.0  # how far the contrast that guidance adds is taken back, 0 to 1
+    sampler: str = "euler"  # a key of diffusion.SAMPLERS
+    shift: float = 4.0  # timestep shift: > 1 spends more steps near pure noise
+
+
+@dataclass(frozen=True)
+class VAERecipe:
+    """An autoencoder. `training` holds the fields of `training.Settings`."""
+
+    name: str
+    world: str
+    vae: VAEConfig
+    training: dict
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A text-to-video system."""
+
+    name: str
+    world: str
+    vae: str  # the checkpoint of its autoencoder
+    denoiser: DiTConfig
+    text_layers: int = 2
+    shift: float = 4.0  # timestep shift in training
+    times: str = "uniform"  # how noise levels are drawn before the shift, see FlowMatching
+    drop_text: float = 0.1  # share of samples trained without their prompt, for guidance
+    known: float = 0.1  # share of samples whose first latent frame is given, clean: image-to-video
+    sampling: Sampling = field(default_factory=Sampling)
+    training: dict = field(default_factory=dict)
+
+
+_MUON = dict(optimizer="muon", learning_rate=2e-3, muon_learning_rate=6e-3, betas=(0.9, 0.98), schedule="cosine")
+
+VAES = {
+    # 17 x 64 x 64 x 3 pixels -> 5 x 8 x 8 x 16 latents: 41 times fewer numbers.
+    "video-vae": VAERecipe(
+        "video-vae", "standard", VAEConfig(), dict(batch=8, steps=1800, warmup=50, decay=0.6, ema=0.995, **_MUON)
+    ),
+    # The worked example's shape: every frame alone, 8 x 8 x 4.
+    "image-vae": VAERecipe(
+        "image-vae",
+        "standard",
+        VAEConfig(channels=4, temporal=1, widths=(64, 128)),
+        dict(batch=8, steps=1500, warmup=50, decay=0.6, ema=0.995, **_MUON),
+    ),
+    # For clips of 9 x 32 x 32 -> 3 x 8 x 8 x 8.
+    "nano-vae": VAERecipe(
+        "nano-vae",
+        "nano",
+        VAEConfig(channels=8, spatial=4, widths=(64, 96)),
+        dict(batch=32, steps=1500, warmup=50, decay=0.6, ema=0.995, **_MUON),
+    ),
+}
+
+# Sora-style: spacetime cubes of latents, full attention over all of them. That Sora is a diffusion transformer on
+# spacetime patches of a compressed latent is published (Brooks et al. 2024); its sizes are not: these are ours.
+SORA = Recipe(
+    name="sora",
+    world="standard",
+    vae="video-vae",
+    denoiser=DiTConfig(channels=16, patch=(1, 2, 2), dim=192, layers=6, heads=6, attention="full"),
+    training=dict(batch=48, steps=6000, warmup=100, decay=0.4, ema=0.998, **_MUON),
+)
+
+# Small enough to be trained in a lesson, from random weights, in minutes.
+NANO = Recipe(
+    name="nano",
+    world="nano",
+    vae="nano-vae",
+    denoiser=DiTConfig(channels=8, patch=(1, 2, 2), dim=128, layers=4, heads=4, text_dim=128),
+    text_layers=1,
+    training=dict(batch=48, steps=500, warmup=40, decay=0.4, ema=0.99, **_MUON),
+)
+
+SYSTEMS = {recipe.name: recipe for recipe in (SORA, NANO)}
+
+
+def find(name: str) -> Recipe | VAERecipe:
+    """The recipe of that name. Raises `UserError` naming the nearest ones."""
+    recipes = {**SYSTEMS, **VAES}
+    if name not in recipes:
+        raise UserError(f"unknown system {name!r}; legal: {', '.join(recipes)} {nearest(name, recipes)}".rstrip())
+    return recipes[name]
+
+
+def config_of(recipe: Recipe) -> dict:
+    """All that rebuilds the recipe's model and samples from it, JSON-able: it is stored with the weights."""
+    vocabulary = Tokenizer(VOCABULARY).to_list()
+    text = TextConfig(len(vocabulary), recipe.denoiser.text_dim, recipe.text_layers, recipe.denoiser.heads)
+    return {
+        "kind": "denoiser",
+        "recipe": recipe.name,
+        "world": recipe.world,
+        "vae": recipe.vae,
+        "denoiser": asdict(recipe.denoiser),
+        "text": asdict(text),
+        "vocabulary": vocabulary,
+        "sampling": asdict(recipe.sampling),
+    }
+
+
+class PromptedDenoiser(nn.Module):
+    """Text encoder and denoiser, the two that are trained together. Built from `config_of`."""
+
+    def __init__(self, config: dict):
+        super().__init__()
+        self.config, self.world = config, WORLDS[config["world"]]
+        self.tokenizer = Tokenizer.from_list(config["vocabulary"])
+        self.text = TextEncoder(TextConfig(**config["text"]))
+        self.denoiser = DiT(DiTConfig(**config["denoiser"]))
+
+    def read(self, prompts: list[str]) -> TextFeatures:
+        """The features of some prompts, on the model's device."""
+        ids, mask = self.tokenizer.encode(prompts, next(self.parameters()).device)
+        return self.text(ids, mask)
+
+    def forward(self, latents: Tensor, noise_level: Tensor, text: TextFeatures, condition=None) -> Tensor:
+        return self.denoiser(latents, noise_level, text, condition)

@@ -1,0 +1,81 @@
+"""The stream of clips and the latent cache."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from minit2v import datasets
+from minit2v.errors import UserError
+from minit2v.vae import VAE, VAEConfig
+from minit2v.world import captions
+from minit2v.world.render import render
+from minit2v.world.scenes import NANO, STANDARD, sample_meaning, scene
+
+TINY = VAEConfig(channels=4, spatial=4, widths=(8, 8), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+
+
+def tiny_vae(seed=0):
+    torch.manual_seed(seed)
+    return VAE(TINY)
+
+
+def test_pixels_and_frames_are_each_others_inverse():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 3), dtype=np.uint8)
+    pixels = datasets.to_pixels(frames)
+    assert pixels.shape == (2, 3, 3, 4, 5)
+    assert pixels.min() >= -1 and pixels.max() <= 1
+    assert pixels[1, 2, 0, 3, 4].item() == pytest.approx(frames[1, 2, 3, 4, 0] / 127.5 - 1)
+    assert (datasets.to_frames(pixels) == frames).all()
+
+
+def test_a_clip_is_a_function_of_its_seed_and_split():
+    text, staged = datasets.captioned("7 1 2")
+    again, same = datasets.captioned("7 1 2")
+    assert text == again and (render(staged) == render(same)).all()
+    assert text != datasets.captioned("7 1 3")[0]
+    for index in range(40):
+        assert not captions.is_held_out(captions.parse(datasets.captioned(f"{index}", STANDARD, "train")[0]))
+        assert captions.is_held_out(captions.parse(datasets.captioned(f"{index}", STANDARD, "held-out")[0]))
+
+
+def test_wild_changes_looks_and_place_but_not_the_motion():
+    staged = scene(replace(sample_meaning(random.Random(3)), texture="striped", subject="box"), 1)
+    looks = [datasets.wild(staged, random.Random(seed)) for seed in range(30)]
+    assert all(np.allclose(wild.screen_position, staged.screen_position) for wild in looks)
+    assert len({tuple(wild.color) for wild in looks}) > 10
+    assert len({tuple(wild.camera[0]) for wild in looks}) > 10
+
+
+def test_crops_are_windows_of_the_clip_and_show_the_subject():
+    crops = datasets.crop_batch(0, 5, range(3), STANDARD, frames=9, size=32, each=4)
+    assert crops.shape == (12, 9, 3, 32, 32)
+    whole = datasets.to_pixels(render(datasets.wild_clip("0 5 1", STANDARD)))  # (17, 3, 64, 64)
+    windows = whole.unfold(0, 9, 1).unfold(2, 32, 1).unfold(3, 32, 1)  # (9, 3, 33, 33, 9, 32, 32)
+    same = (windows == crops[4].movedim(0, 1)[None, :, None, None]).flatten(4).all(-1).all(1)
+    assert same.any()
+
+
+def test_cache_holds_the_encoded_clips_and_new_words_for_them(tmp_path):
+    vae = tiny_vae()
+    cache = datasets.fill_cache(tmp_path / "latents", vae, 10, NANO, seed=4)
+    assert len(cache) == 10
+    text, staged = datasets.captioned("4 9", NANO)
+    latents, words = cache.sample(9, random.Random(0))
+    expected = vae.encode(datasets.to_pixels(render(staged))[None])[0]
+    assert torch.allclose(latents, expected, atol=2e-3)  # float16
+    assert captions.parse(words) == captions.parse(text)
+    assert len({cache.sample(9, random.Random(k))[1] for k in range(8)}) > 1
+    before = (tmp_path / "latents" / "latents.npy").stat().st_mtime_ns
+    datasets.fill_cache(tmp_path / "latents", vae, 10, NANO, seed=4)
+    assert (tmp_path / "latents" / "latents.npy").stat().st_mtime_ns == before  # used as it is
+
+
+def test_cache_of_another_vae_or_a_half_made_one_is_refused(tmp_path):
+    datasets.fill_cache(tmp_path / "latents", tiny_vae(), 8, NANO)
+    with pytest.raises(UserError, match="other latents"):
+        datasets.fill_cache(tmp_path / "latents", tiny_vae(1), 8, NANO)
+    with pytest.raises(UserError, match="no latent cache"):
+        datasets.LatentCache(tmp_path)

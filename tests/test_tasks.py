@@ -1,0 +1,114 @@
+"""What is trained: pure batches, losses that see what they should, latents of unit spread."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from minit2v.datasets import fill_cache, to_pixels
+from minit2v.dit import DiTConfig
+from minit2v.recipes import NANO as NANO_RECIPE
+from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
+from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance
+from minit2v.training import generator_of
+from minit2v.vae import VAE, VAEConfig
+from minit2v.world.captions import is_held_out, parse
+from minit2v.world.scenes import NANO
+
+TINY = VAEConfig(channels=8, spatial=4, widths=(8, 8), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    torch.manual_seed(0)
+    vae = VAE(TINY)
+    calibrate(vae, NANO, 16)
+    cache = fill_cache(tmp_path_factory.mktemp("cache") / "latents", vae, 16, NANO)
+    recipe = replace(
+        NANO_RECIPE, denoiser=DiTConfig(channels=8, dim=32, layers=2, heads=2, text_dim=32), known=0.5, drop_text=0.5
+    )
+    return DenoiserTask(recipe, cache)
+
+
+def test_samples_depend_on_seed_step_and_index_alone(task):
+    task.build()
+    whole, part = task.batch(1, 7, range(0, 6)), task.batch(1, 7, range(4, 6))
+    assert torch.equal(whole["latents"][4:], part["latents"])
+    assert torch.equal(whole["keep"][4:], part["keep"]) and torch.equal(whole["known"][4:], part["known"])
+    assert not torch.equal(whole["latents"], task.batch(1, 8, range(0, 6))["latents"])
+
+
+def test_only_first_frames_are_given_and_both_kinds_occur(task):
+    task.build()
+    batch = task.batch(0, 0, range(40))
+    assert not batch["known"][:, 1:].any()
+    assert 0 < batch["known"][:, 0].sum() < 40
+    assert 0 < batch["keep"].sum() < 40
+    assert not any(is_held_out(meaning) for meaning in task.cache.meanings)
+
+
+def test_the_loss_of_a_fresh_denoiser_is_the_velocitys_power(task):
+    """A fresh transformer predicts 0, so the loss is E|noise - data|^2 = 1 + 1 for unit latents."""
+    torch.manual_seed(0)
+    model = task.build()
+    loss, _ = task.loss(model, task.batch(0, 0, range(64)), 0, generator_of(0))
+    assert loss.item() == pytest.approx(2.0, abs=0.25)
+
+
+def test_training_lowers_the_loss(task):
+    torch.manual_seed(0)
+    model = task.build()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    losses = []
+    for step in range(40):
+        loss, _ = task.loss(model, task.batch(0, step, range(16)), step, generator_of(step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-8:]) / 8 < 0.85 * sum(losses[:8]) / 8
+
+
+def test_calibrated_latents_have_unit_spread():
+    torch.manual_seed(0)
+    vae = VAE(TINY)
+    calibrate(vae, NANO, 32)
+    from minit2v.datasets import captioned
+    from minit2v.world.render import render
+
+    pixels = torch.stack([to_pixels(render(captioned(f"calibrate {i}", NANO)[1])) for i in range(32)])
+    latents = vae.encode(pixels)
+    assert torch.allclose(latents.mean((0, 1, 3, 4)), torch.zeros(8), atol=1e-3)
+    assert torch.allclose(latents.std((0, 1, 3, 4)), torch.ones(8), atol=1e-3)
+
+
+def test_vae_loss_weighs_saturated_pixels_and_change():
+    task = VAETask(VAERecipe("tiny", "nano", TINY, {}))
+    model = task.build()
+    still = torch.zeros(1, 5, 3, 32, 32)
+    model.reconstruct = lambda latents: still + 0.1
+    gray = task.loss(model, still, 0, generator_of(0))[1]["pixels"]
+    assert gray.item() == pytest.approx(0.5 * 0.1 + 2 * 0.01)
+    red = still.clone()
+    red[:, :, 0] = 1.0
+    model.reconstruct = lambda latents: red + 0.1
+    assert task.loss(model, red, 0, generator_of(0))[1]["pixels"].item() == pytest.approx(gray.item() * 5)
+    steady, _ = task.loss(model, red, 0, generator_of(0))
+    flicker = red + 0.1 * torch.tensor([1, -1, 1, -1, 1]).view(1, 5, 1, 1, 1)
+    model.reconstruct = lambda latents: flicker
+    flickering, parts = task.loss(model, red, 0, generator_of(0))
+    assert parts["pixels"].item() == pytest.approx(gray.item() * 5)  # as far from the truth,
+    assert flickering > steady + 0.5  # but worse
+
+
+def test_distance_is_symmetric_and_grows():
+    error = torch.tensor([-0.2, 0.0, 0.1, 0.2])
+    assert distance(error).tolist() == pytest.approx([0.18, 0.0, 0.07, 0.18])
+
+
+def test_every_recipe_names_a_vae_that_fits():
+    for recipe in SYSTEMS.values():
+        assert VAES[recipe.vae].vae.channels == recipe.denoiser.channels
+        assert VAES[recipe.vae].world == recipe.world
+    assert SORA.denoiser.attention == "full"
+    assert parse("a red ball").motions == ("still",)

@@ -22,7 +22,7 @@ def orthogonalize(matrices, steps=5):
 
     Newton-Schulz iteration: X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X acts on the singular values alone, as the
     polynomial a s + b s³ + c s⁵. It runs in fp32: bf16, which torch.optim.Muon uses, is several times
-    slower on a CPU. (Jordan 2024)
+    slower on a CPU that has no instructions for it. (Jordan 2024)
     """
     x = matrices.float()  # (n, r, c)
     tall = x.shape[1] > x.shape[2]

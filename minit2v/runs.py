@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save as to_bytes
 
-from minit2v.checkpoints import load_into, read_tensors, write_whole
+from minit2v.checkpoints import cannot_write, load_into, read_tensors, write_whole
 from minit2v.errors import UserError
 from minit2v.optimizers import make_optimizers
 
@@ -173,8 +173,12 @@ class Log:
         write_whole(self.file, "".join(kept).encode())
 
     def write(self, **line):
-        with open(self.file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        text = json.dumps(line) + "\n"
+        try:
+            with open(self.file, "a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise cannot_write(self.file, len(text), error) from error
 
 
 def read_log(file):
@@ -201,10 +205,11 @@ class Meter:
 
     def line(self, batch, group):
         """The means, over processes too, with clips per second and the optimizers' share of the time."""
-        keys, steps = list(self.numbers[-1]), len(self.numbers)
-        means = group.mean([sum(numbers[key] for numbers in self.numbers) / steps for key in keys])
+        keys = dict.fromkeys(key for numbers in self.numbers for key in numbers)  # a step may lack some
+        columns = [[numbers[key] for numbers in self.numbers if key in numbers] for key in keys]
+        means = group.mean([sum(column) / len(column) for column in columns])
         line = dict(zip(keys, means, strict=True))
-        line["clips_per_s"] = steps * batch / self.seconds
+        line["clips_per_s"] = len(self.numbers) * batch / self.seconds
         line["optimizer_share"] = self.optimizer_seconds / self.seconds
         self.__init__()
         return line

@@ -46,7 +46,7 @@ def write_whole(path, data):
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UserError(_cannot_write(path, len(data), error)) from error
+        raise cannot_write(path, len(data), error) from error
 
 
 def _sync_folder(folder):
@@ -59,16 +59,17 @@ def _sync_folder(folder):
             os.close(descriptor)
 
 
-def _cannot_write(path, size, error):
+def cannot_write(path, size, error):
+    """The UserError for an OSError met while writing `size` bytes to `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free / 1e6
-        return (
+        return UserError(
             f"the disk that holds '{path}' is full: {size / 1e6:.1f} MB are needed, {free:.1f} MB are free; "
-            "make room and run again (the file's previous content, if any, is untouched)"
+            "make room and run again (what the file held before is untouched)"
         )
     if not path.parent.is_dir():
-        return f"cannot write '{path}': the folder '{path.parent}' does not exist; create it or name another"
-    return f"cannot write '{path}': {error.strerror or error}; name a place where you may write"
+        return UserError(f"cannot write '{path}': there is no folder '{path.parent}'; create it or name another")
+    return UserError(f"cannot write '{path}': {error.strerror or error}; name a place where you may write")
 
 
 def sha256(path):

@@ -1,0 +1,204 @@
+"""Is it still the same thing? Color, size, shape and texture of a subject against its own first frame.
+
+`track` is what the oracle measured (`judge(frames).track`). A frozen clip is perfect here: never read these figures
+without a motion figure beside them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from minit2v.physics import finite_mean, rms, span, whole
+from minit2v.world.captions import Meaning
+from minit2v.world.oracle import lab
+
+# What counts as no longer the same: dE, log of the width, share of the outline, lost correlation.
+TOLERANCE = {"color": 10.0, "size": 0.1, "shape": 0.15, "texture": 0.3}
+
+
+def sample(images: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Bilinear values of images (t, h, w, c) at screen points x, y (t, …), px: (t, …, c)."""
+    time = np.arange(len(images)).reshape(-1, *[1] * (x.ndim - 1))
+    height, width = images.shape[1:3]
+    x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)  # a pixel's center lies at .5
+    left, top = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
+    fx, fy = (x - left)[..., None], (y - top)[..., None]
+    upper = images[time, top, left] * (1 - fx) + images[time, top, left + 1] * fx
+    lower = images[time, top + 1, left] * (1 - fx) + images[time, top + 1, left + 1] * fx
+    return upper * (1 - fy) + lower * fy
+
+
+def _rings(images: np.ndarray, mask: np.ndarray, radii: int = 20, angles: int = 48) -> np.ndarray:
+    """images (t, h, w) around the mask's centroid: (t, radii, angles), out to 1.8 radii of a disc of its area.
+
+    Place and size are divided out; a turn of the subject is a shift along the last axis.
+    """
+    height, width = mask.shape[1:]
+    rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
+    area = mask.sum(axis=(1, 2))
+    x, y = mask.sum(axis=1) @ columns / area, mask.sum(axis=2) @ rows / area
+    radius = np.sqrt(area / np.pi)[:, None] * _radius(radii)  # (t, r)
+    angle = 2 * np.pi * np.arange(angles) / angles
+    x = x[:, None, None] + radius[..., None] * np.cos(angle)
+    y = y[:, None, None] + radius[..., None] * np.sin(angle)
+    return sample(images[..., None].astype(np.float32), x, y)[..., 0]
+
+
+def _radius(radii: int) -> np.ndarray:
+    return 1.8 * (np.arange(radii) + 0.5) / radii
+
+
+def _turned(rings: np.ndarray, turns: bool) -> np.ndarray:
+    """(t, r, a) -> (t, s, r, a): the same, turned by each of s angles (by none, if the subject does not spin)."""
+    angles = rings.shape[2]
+    shift = np.arange(angles)[:, None] if turns else np.zeros((1, 1), dtype=int)
+    return np.moveaxis(rings[:, :, (np.arange(angles) + shift) % angles], 2, 1)
+
+
+def _outside_mouth(radii: int, angles: int) -> np.ndarray:
+    """(r, a) weights: 0 where a face has its mouth (see `render`), 1 elsewhere."""
+    angle = 2 * np.pi * np.arange(angles) / angles
+    u, v = (_radius(radii)[:, None] * f(angle) / 2 for f in (np.cos, np.sin))  # in widths
+    return 1.0 - ((np.abs(u) < 0.28) & (v > -0.02) & (v < 0.45))
+
+
+def drift_curves(frames: np.ndarray, track, meaning: Meaning) -> dict[str, np.ndarray]:
+    """How far the subject is from its own first frame, over time: name -> (t,), 0 on that frame.
+
+    color: |Lab(t) - Lab(0)|, CIELAB dE (1976). size: |log of width over zoom, minus its value at 0|; while the
+    prompt lets it grow or shrink, what remains beside the best steady growth. shape:
+    1 - intersection over union of the two outlines, put on one centroid and one area, in the best of 48 turns
+    if it spins (else unturned). texture: 1 - `texture_correlation`. nan where the subject is hidden, except
+    that shape is 1 where it should be seen and is not.
+    """
+    seen, mask = whole(track, meaning), track.mask
+    curves = {name: np.full(len(seen), np.nan) for name in TOLERANCE}
+    if not meaning.pillar:
+        curves["shape"][~mask.any(axis=(1, 2))] = 1.0
+    if not seen.any():
+        return curves
+    first = np.flatnonzero(seen)[0]
+    colors = lab(track.rgb[seen])
+    curves["color"][seen] = np.linalg.norm(colors - colors[0], axis=-1)
+    curves["size"][seen] = np.abs(_size_change(track, meaning, seen))
+    turns = "spins" in meaning.motions
+    if meaning.subject != "tank":  # what is seen of it is its water, and that moves
+        curves["shape"][seen] = 1 - _overlap(_rings(mask[seen], mask[seen]), turns)
+    curves["texture"][:] = 1 - texture_correlation(frames, track, meaning)
+    return {name: np.where(np.arange(len(seen)) == first, 0.0, curve) for name, curve in curves.items()}
+
+
+def _size_change(track, meaning: Meaning, seen: np.ndarray) -> np.ndarray:
+    """Log of the width against the first seen frame, without the best steady growth while one is due: (seen,)."""
+    size, frames = np.log(track.world_width)[seen], np.arange(len(seen))
+    due = [span(motion, meaning, len(seen)) for motion in ("grows", "shrinks") if motion in meaning.motions]
+    if not due:
+        return size - size[0]
+    trend = np.stack([np.clip(frames, part.start, part.stop - 1)[seen] for part in due], axis=1)
+    trend, size = (trend - trend[0]).astype(float), size - size[0]
+    return size - trend @ np.linalg.lstsq(trend, size, rcond=None)[0]
+
+
+def _overlap(rings: np.ndarray, turns: bool) -> np.ndarray:
+    """Intersection over union of soft outlines (t, r, a) with the first one, in the best turn: (t,)."""
+    first, area = rings[0], _radius(rings.shape[1])[:, None]
+    other = _turned(rings, turns)
+    both = (np.minimum(first, other) * area).sum(axis=(2, 3))
+    either = (np.maximum(first, other) * area).sum(axis=(2, 3))
+    return (both / either).max(axis=1)
+
+
+def texture_correlation(frames: np.ndarray, track, meaning: Meaning) -> np.ndarray:
+    """Is the pattern on the subject that of the first frame? (t,), in [-1, 1], 1 is best, nan where hidden.
+
+    Formula: (2 cov(p₀, p) + c) / (var p₀ + var p + c) over the subject's inside, p being the mean of rgb in
+    [0, 1] on 20 rings of 48 points, put on one centroid and one area, in the best of 48 turns if it spins.
+    c = 0.03²; for contrasts far above 0.03 this is the correlation, and two plain subjects read 1.
+    A face is compared outside its mouth. A tank reads nan: its water moves.
+    Blind to color, size and shape, and to a pattern that slides over a subject that spins.
+    Source: chapter, "clothing texture can change"; contrast-structure term of SSIM (Wang et al. 2004, eq. 13).
+    """
+    seen, mask = whole(track, meaning), track.mask
+    correlation = np.full(len(seen), np.nan)
+    if meaning.subject == "tank" or not seen.any():
+        return correlation
+    turns = "spins" in meaning.motions
+    core = ndimage.binary_erosion(mask[seen], _box(3))
+    inside = _turned(_rings(core, mask[seen]), turns)  # (t, s, r, a)
+    pattern = _turned(_rings(frames[seen].mean(axis=-1) / 255, mask[seen]), turns)
+    weight = np.minimum(inside, inside[:1, :1]) * _radius(inside.shape[2])[:, None]
+    if meaning.subject == "face":
+        weight = weight * _outside_mouth(*inside.shape[2:])
+    weight = weight / np.maximum(weight.sum(axis=(2, 3), keepdims=True), 1e-9)
+
+    def moment(a, b):
+        mean_a, mean_b = ((weight * p).sum(axis=(2, 3)) for p in (a, b))
+        return (weight * a * b).sum(axis=(2, 3)) - mean_a * mean_b
+
+    first, c = pattern[:1, :1], 0.03**2
+    alike = (2 * moment(first, pattern) + c) / (moment(first, first) + moment(pattern, pattern) + c)
+    correlation[seen] = alike.max(axis=1)
+    return correlation
+
+
+def identity_drift(frames: np.ndarray, track, meaning: Meaning) -> dict[str, float]:
+    """Does the subject stay itself? Mean over time of the four `drift_curves`, and one summary. 0 is best.
+
+    color in dE, size in log units (0.1 is 10 %), shape and texture in 1 - agreement; summary is the rms of the
+    four, each over its TOLERANCE, so 1 means "as far off as one would just not accept".
+    Blind to: whether the subject was right to begin with, and the order of the frames. A frozen clip scores 0:
+    read it beside a motion figure. A walking dog's legs cost some shape.
+    Source: chapter, "the same dog must remain the same dog".
+    """
+    curves = drift_curves(frames, track, meaning)
+    drift = {name: finite_mean(curve[1:]) for name, curve in curves.items()}
+    return {"summary": rms([drift[name] / TOLERANCE[name] for name in drift]), **drift}
+
+
+def permanence(frames: np.ndarray, track, meaning: Meaning) -> float:
+    """Does the same object come out from behind the pillar? 1 yes, 0 no, nan if the prompt has no pillar.
+
+    The subject must be seen whole on both sides, and color, size, shape and texture after the pillar, against
+    before, must each lie within TOLERANCE (medians over the frames of a side of the `drift_curves`).
+    Blind to when it comes out. Source: chapter, "long-range consistency".
+    """
+    if not meaning.pillar:
+        return math.nan
+    seen = whole(track, meaning)
+    side = np.where(seen, np.sign(np.nan_to_num(track.center[:, 0]) - track.mask.shape[2] / 2), 0)
+    start = side[seen][0] if seen.any() else 0
+    if not (side == -start).any() or not start:
+        return 0.0
+    curves = drift_curves(frames, track, meaning)
+    back = {name: np.nanmedian(curve[side == -start]) for name, curve in curves.items()}
+    return float(all(not back[name] > TOLERANCE[name] for name in back))
+
+
+def edge_sharpness(frames: np.ndarray, track) -> float:
+    """How sharp is the subject's outline? About 1 for an edge one pixel wide, towards 0 as it blurs.
+
+    Formula: mean over the outline's pixels of 2 G / R, G the largest |∇s| within 1 px (central differences), R the
+    range of s within 3 px, s the frame projected on the line from the color around the subject to its own. No
+    unit: an ideal edge has G = R/2. A Gaussian blur of 1 px makes it about 0.63, one of 2 px 0.41.
+    Blind to where the edge is, and to what is sharp elsewhere. Source: chapter, "if denoising steps are too
+    few, motion looks muddy".
+    """
+    mask, video = track.mask, frames / np.float32(255)
+    around = ndimage.binary_dilation(mask, _box(7)) & ~ndimage.binary_dilation(mask, _box(3))
+    count = np.maximum(around.sum(axis=(1, 2)), 1)
+    other = np.einsum("thwc,thw->tc", video, around) / count[:, None]
+    axis = np.nan_to_num(track.rgb) - other
+    axis = axis / np.maximum((axis**2).sum(axis=1, keepdims=True), 1e-6)
+    s = np.einsum("thwc,tc->thw", video - other[:, None, None], axis)
+    steep = ndimage.maximum_filter(np.hypot(*np.gradient(s, axis=(1, 2))), (1, 3, 3))
+    step = ndimage.maximum_filter(s, (1, 7, 7)) - ndimage.minimum_filter(s, (1, 7, 7))
+    outline = mask & ~ndimage.binary_erosion(mask, _box(3), border_value=1)
+    return finite_mean((2 * steep / np.maximum(step, 0.05))[outline])
+
+
+def _box(size: int) -> np.ndarray:
+    """A square in every frame, for the morphology of masks (t, h, w)."""
+    return np.ones((1, size, size), dtype=bool)

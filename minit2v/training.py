@@ -157,8 +157,8 @@ def take_step(run, objective, batch, group):
     norm = nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_norm or math.inf).item()
     if not math.isfinite(norm):  # the gradient is everybody's, so that all processes stop here together
         raise UserError(
-            f"the gradient is not finite in step {run.step} (loss {loss.item():.4g}): use a lower learning rate; "
-            "the last saved state is whole"
+            f"the gradient is not finite in step {run.step} (loss {loss.item():.4g}): use a lower learning rate, "
+            f"in another folder; '{run.folder}' keeps its last saved state"
         )
     factor = learning_rate_factor(run.step, run.end, settings)
     started = time.perf_counter()
@@ -228,17 +228,16 @@ def _loop(task, run, group, stop, quiet):
                 run.end, run.planned = end, True
             last = halt or run.finished
             if last or run.step % settings.log_every == 0:
-                line = meter.line(settings.batch, group)
-                _report(run, line, log, bar)
+                _report(run, meter.line(settings.batch, group), log, bar)
             if group.is_first:
                 _keep(task, run, log, last)
     finally:
         batches.close()
         bar.close()
-    if group.is_first:
-        save_weights(_weights(run.folder), run.average, task.config)
-        if not run.finished:
-            print(f"stopped after step {run.step} and saved: the same with --resume goes on", file=sys.stderr)
+    if group.is_first and run.finished:
+        _finish(task, run, log)
+    elif group.is_first:
+        print(f"stopped after step {run.step} and saved: the same with --resume goes on", file=sys.stderr)
 
 
 def _bar(run, disable):
@@ -265,14 +264,24 @@ def _keep(task, run, log, last):
     if last or due(settings.save_every):
         run.save()
         save_weights(_weights(run.folder), run.average, task.config)
-    if run.finished or due(settings.picture_every):
-        folder = run.folder / "pictures"
-        folder.mkdir(exist_ok=True)
-        task.pictures(run.average, folder, run.step)
-    if run.finished or due(settings.evaluate_every):
-        scores = task.evaluate(run.average, run.step)
-        if scores:
-            log.write(step=run.step, scores=scores)
+    if due(settings.picture_every) and not run.finished:
+        _draw(task, run)
+    if due(settings.evaluate_every) and not run.finished:
+        log.write(step=run.step, scores=task.evaluate(run.average, run.step))
+
+
+def _draw(task, run):
+    folder = run.folder / "pictures"
+    folder.mkdir(exist_ok=True)
+    task.pictures(run.average, folder, run.step)
+
+
+def _finish(task, run, log):
+    """What a finished run leaves behind, unless it has: a kill may have come between the last save and this."""
+    if not any(line.get("finished") for line in read_log(log.file)):
+        save_weights(_weights(run.folder), run.average, task.config)
+        _draw(task, run)
+        log.write(step=run.step, scores=task.evaluate(run.average, run.step), finished=True)
 
 
 def _last_scores(folder):

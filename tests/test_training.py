@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -14,19 +15,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from minit2v import training
 from minit2v.checkpoints import load_weights
 from minit2v.errors import UserError
-from minit2v.machine import to_device
+from minit2v.machine import Batches, to_device
+from minit2v.optimizers import learning_rate_factor, update_average
 from minit2v.runs import read_log
-from minit2v.training import (
-    Settings,
-    Task,
-    generator_of,
-    learning_rate_factor,
-    seed_of,
-    train,
-    update_average,
-)
+from minit2v.training import Settings, Task, generator_of, seed_of, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -183,13 +178,77 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys):
     assert "clips/s" in told and "1/12" in told  # the progress bar
 
 
-def test_minutes_end_the_run_with_the_whole_fall_of_the_learning_rate(tmp_path):
-    settings = replace(QUICK, steps=None, minutes=0.8 / 60, decay=0.5, warmup=1)
-    result = train(Tiny(wait=0.01), settings, tmp_path, quiet=True)
-    rates = [line["learning_rate"] for line in read_log(tmp_path / "log.jsonl") if "loss" in line]
-    assert result.finished and 4 < result.step < 80 and 0.5 < result.seconds < 3
-    assert rates[0] == 1e-3 and rates[-1] <= 3e-3 / result.step
-    assert 0.2 < sum(rate < 1e-3 for rate in rates) / len(rates) < 0.8
+class Clock:
+    """A clock on which every look takes 10 ms."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def perf_counter(self):
+        self.now += 0.01
+        return self.now
+
+
+def test_minutes_end_the_run_with_the_whole_fall_of_the_learning_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "time", Clock())
+    settings = replace(QUICK, steps=None, minutes=3 / 60, decay=0.5, warmup=1)
+
+    def rates(folder):
+        return [line["learning_rate"] for line in read_log(folder / "log.jsonl") if "loss" in line]
+
+    result = train(Tiny(), settings, tmp_path / "whole", quiet=True)
+    assert result.finished and 2.5 < result.seconds < 3.5
+    fall = [rate for rate in rates(tmp_path / "whole") if rate < 1e-3]
+    assert abs(len(fall) - result.step / 2) < 3 and fall == sorted(fall, reverse=True) and fall[-1] < 1e-4
+
+    # Once the end is planned, it stays, whatever the clock says after resuming.
+    stop_at = result.step * 3 // 4
+
+    class Stopping(Tiny):
+        def batch(self, seed, step, indices):
+            if step == stop_at:
+                signal.raise_signal(signal.SIGINT)
+            return super().batch(seed, step, indices)
+
+    assert not train(Stopping(), settings, tmp_path / "cut", quiet=True).finished
+    more = train(Tiny(wait=0.01), replace(settings, minutes=9), tmp_path / "cut", resume=True, quiet=True)
+    assert more.finished and rates(tmp_path / "cut") == rates(tmp_path / "whole")
+    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_last_state(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        calls, fsync = [0], os.fsync
+
+        def full(descriptor):
+            calls[0] += 1
+            if calls[0] == 9:  # recipe, log, state and weights of step 4, two each; then the state of step 8
+                raise OSError(errno.ENOSPC, "No space left on device")
+            fsync(descriptor)
+
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=r"the disk that holds .*state.safetensors' is full: .* make room"):
+            train(Tiny(), QUICK, tmp_path / "cut", quiet=True)
+    train(Tiny(), QUICK, tmp_path / "whole", quiet=True)
+    assert train(Tiny(), QUICK, tmp_path / "cut", resume=True, quiet=True).finished
+    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+
+
+def test_batches_made_ahead_are_the_same_and_pass_errors_on():
+    task = Tiny()
+    plain, ahead = (Batches(lambda step: task.batch(0, step, range(2)), flag) for flag in (False, True))
+    for step in (0, 1, 2, 7, 8):
+        assert torch.equal(plain.get(step)["x"], ahead.get(step)["x"])
+    ahead.close()
+    broken = Batches(lambda step: 1 / 0, True)
+    with pytest.raises(ZeroDivisionError):
+        broken.get(0)
+    broken.close()
+
+
+def test_bf16_runs(tmp_path):
+    result = train(Tiny(), replace(QUICK, steps=2, bf16=True), tmp_path, quiet=True)
+    assert result.finished and result.model[0].weight.dtype == torch.float32
 
 
 # ---- wrong input -------------------------------------------------------------------------------------------

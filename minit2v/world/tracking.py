@@ -113,13 +113,24 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 def _solid(mask: np.ndarray) -> np.ndarray:
     """Closes cracks and fills what is enclosed: eyes, a mouth."""
-    mask = mask | shrink(grow(mask))
+    closed = shrink(grow(mask))
+    mask = mask.copy()
+    mask[:, 1:-1, 1:-1] |= closed[:, 1:-1, 1:-1]  # the picture's border is no part of a crack
     labels, count = ndimage.label(~mask, IN_PLANE)
     hole = np.ones(count + 1, dtype=bool)
     for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         hole[edge] = False
     hole[0] = True  # the mask itself
     return hole[labels]
+
+
+def soften(mask: np.ndarray, vivid: np.ndarray) -> np.ndarray:
+    """How much of each pixel a plain subject covers, float32 (T, h, w): its edge by how vivid that is."""
+    core = shrink(mask)
+    bright = core & (vivid > 0.5)
+    own = (vivid * bright).sum(axis=(1, 2)) / np.maximum(bright.sum(axis=(1, 2)), 1)
+    edge = np.clip(vivid / np.where(own > 0, own, 1)[:, None, None], 0, 1)
+    return np.where(core, 1, np.where(grow(mask), edge, 0)).astype(np.float32)
 
 
 def box(center: np.ndarray, width: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,15 +9,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from minit2v.checkpoints import load_into, load_weights
+from minit2v.clip import Clip, contact_sheet
 from minit2v.datasets import LatentCache, captioned, crop_batch, pixel_batch, to_frames, to_pixels
 from minit2v.diffusion import FlowMatching
+from minit2v.evaluation import draw_prompts, generate_all
+from minit2v.metrics import adherence
+from minit2v.pipeline import TextToVideo
 from minit2v.recipes import PromptedDenoiser, Recipe, VAERecipe, config_of
 from minit2v.training import Task, seed_of
 from minit2v.vae import VAE
 from minit2v.world.render import render
 from minit2v.world.scenes import WORLDS, World
+
+
+def begin(model: nn.Module, start: str | None) -> nn.Module:
+    """The model as it is, or with the weights of the checkpoint `start`, to train on from there."""
+    return model if start is None else load_into(model, load_weights(start)[1], start)
 
 
 class VAETask(Task):
@@ -31,12 +41,12 @@ class VAETask(Task):
     foreground, change, kl = 4.0, 1.0, 5e-4  # weights
     crop, crop_frames, crops = 32, 9, 4  # px, frames, and how many of each clip
 
-    def __init__(self, recipe: VAERecipe):
-        self.name, self.vae, self.world = recipe.name, recipe.vae, WORLDS[recipe.world]
+    def __init__(self, recipe: VAERecipe, start: str | None = None):
+        self.name, self.vae, self.world, self.start = recipe.name, recipe.vae, WORLDS[recipe.world], start
         self.config = {"kind": "vae", "world": recipe.world, "vae": asdict(recipe.vae)}
 
     def build(self) -> VAE:
-        return VAE(self.vae)
+        return begin(VAE(self.vae), self.start)
 
     def batch(self, seed: int, step: int, indices: range) -> Tensor:
         if step % 3 and self.world.width > self.crop:
@@ -82,15 +92,18 @@ def calibrate(vae: VAE, world: World, clips: int = 96) -> None:
 
 
 class DenoiserTask(Task):
-    """Flow matching on cached latents, with prompts dropped at times (for guidance) and first frames given at times."""
+    """Flow matching on cached latents, with prompts dropped at times (for guidance) and first frames given at times.
 
-    def __init__(self, recipe: Recipe, cache: LatentCache):
-        self.name, self.recipe, self.cache = recipe.name, recipe, cache
+    With the VAE that made the latents, training also draws samples and counts how many are right.
+    """
+
+    def __init__(self, recipe: Recipe, cache: LatentCache, vae: VAE | None = None, start: str | None = None):
+        self.name, self.recipe, self.cache, self.vae, self.start = recipe.name, recipe, cache, vae, start
         self.config = config_of(recipe)
         self.flow = FlowMatching(recipe.shift, recipe.times)
 
     def build(self) -> PromptedDenoiser:
-        self.model = PromptedDenoiser(self.config)
+        self.model = begin(PromptedDenoiser(self.config), self.start)
         return self.model
 
     def batch(self, seed: int, step: int, indices: range) -> dict:
@@ -111,3 +124,20 @@ class DenoiserTask(Task):
         text = model.text.drop(model.text(batch["ids"], batch["mask"]), batch["keep"])
         losses = self.flow.loss(model, batch["latents"], text, known=batch["known"], generator=generator)
         return losses.mean(), {}
+
+    def pictures(self, model: PromptedDenoiser, folder: Path, step: int) -> None:
+        """Five frames of each of eight held-out prompts."""
+        if self.vae is not None:
+            contact_sheet(self._clips(model, 8)).save(folder / f"{step:06d}.png")
+
+    def evaluate(self, model: PromptedDenoiser, step: int, clips: int = 48) -> dict:
+        """Adherence on held-out prompts, as metrics.adherence tells."""
+        if self.vae is None:
+            return {}
+        made = self._clips(model, clips)
+        said = adherence([clip.reading for clip in made], [clip.meaning for clip in made])
+        return {"adherence": said["overall"], "clips": clips, **said["attributes"]}
+
+    def _clips(self, model: PromptedDenoiser, count: int) -> list[Clip]:
+        system = TextToVideo(model, self.vae.to(next(model.parameters()).device), self.name)
+        return generate_all(system, draw_prompts(count, "held-out", system.world))

@@ -1,0 +1,128 @@
+"""The command line: `minit2v generate | evaluate | world | judge | train`.
+
+Results go to stdout, with --json as one JSON object; progress goes to stderr. Exit codes: 0 is success, 2 a wrong
+input, told in one line, 130 a stop by Ctrl-C, 1 anything else. Nothing heavy is imported before it is needed: a
+wrong word in a prompt is told before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from minit2v import __version__, commands
+from minit2v.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that cannot show a sign must not end the program
+    try:
+        options = parser().parse_args(arguments)
+        code = options.run(options) or 0
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        return _complain(str(error), 2)
+    except KeyboardInterrupt:
+        return _complain("stopped", 130)
+    except BrokenPipeError:  # whoever read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        if os.environ.get("MINIT2V_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        return _complain(f"unexpected {what} (set MINIT2V_TRACEBACK=1 to see where, and please report it)", 1)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+# ---- words -------------------------------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a wrong command line in one line, as every other wrong input."""
+
+    def error(self, message):
+        raise UserError(f"{message}; see '{self.prog} --help'")
+
+
+def parser() -> Parser:
+    """The command line's grammar."""
+    top = Parser("minit2v", description="Text to video in miniature: short clips that do what the prompt says.")
+    top.add_argument("--version", action="version", version=f"minit2v {__version__}")
+    subs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name, run, about):
+        sub = subs.add_parser(name, help=about, description=about, allow_abbrev=False)
+        sub.set_defaults(run=run)
+        sub.add_argument("--json", action="store_true", help="print one JSON object")
+        return sub
+
+    make = command("generate", commands.generate, "Make a clip from a prompt.")
+    make.add_argument("prompt", nargs="+", help="such as: a small red ball bounces")
+    _system(make)
+    make.add_argument("--frames", type=int, metavar="N", help="4n+1; default: as in training")
+    make.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another clip (default 0)")
+    _outputs(make)
+
+    test = command("evaluate", commands.evaluate, "Measure a system on many prompts, beside its controls.")
+    _system(test)
+    test.add_argument("--split", default="held-out", help="held-out (default) or train")
+    test.add_argument("--prompts", metavar="FILE", help="prompts of your own, one on each line, in place of a split")
+    test.add_argument("--n", type=int, metavar="N", help="how many prompts (default 100, or all of FILE)")
+    test.add_argument("--seed", type=int, default=0, metavar="S", help="draws the prompts and the clips (default 0)")
+    test.add_argument("--controls", type=int, default=50, metavar="N", help="prompts with controls (default 50)")
+    test.add_argument("--sheet", metavar="FILE.png", help="also a contact sheet of the first 24 clips")
+
+    show = command("world", commands.world, "Render the true clip of a caption.")
+    show.add_argument("caption", nargs="+", help="such as: a small red ball bounces")
+    show.add_argument("--seed", type=int, default=0, metavar="S", help="what the caption leaves open (default 0)")
+    _world(show)
+    _outputs(show)
+
+    look = command("judge", commands.judge, "Tell what a clip shows.")
+    look.add_argument("file", metavar="FILE", help="an .npz, .mp4 or .gif")
+    look.add_argument("--prompt", metavar="P", help="what it should show")
+    _world(look)
+
+    learn = command("train", commands.train, "Train a recipe; Ctrl-C stops and saves, --resume goes on.")
+    learn.add_argument("--system", default="sora", metavar="R", help="a recipe: a system, or a VAE (default sora)")
+    learn.add_argument("--out", required=True, metavar="DIR", help="the run's folder")
+    learn.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    learn.add_argument("--steps", type=int, metavar="N", help="default: the recipe's")
+    learn.add_argument("--minutes", type=float, metavar="M", help="end by the clock instead")
+    learn.add_argument("--batch", type=int, metavar="B", help="clips per step; default: the recipe's")
+    learn.add_argument("--seed", type=int, default=0, metavar="S")
+    learn.add_argument("--clips", type=int, default=30000, metavar="N", help="encoded once (default 30000)")
+    learn.add_argument("--vae", metavar="V", help="a system's VAE; default: the recipe's")
+    learn.add_argument("--threads", type=int, metavar="N", help="of torch; default: its own choice")
+    return top
+
+
+def _system(sub) -> None:
+    sub.add_argument("--system", default="sora", metavar="S", help="its name, weights or run's folder (default sora)")
+    sub.add_argument("--vae", metavar="V", help="another VAE's weights or run's folder")
+    sub.add_argument("--steps", type=int, metavar="N", help="denoising steps; default: the recipe's")
+    sub.add_argument("--guidance", type=float, metavar="G", help="1 is none; default: the recipe's")
+
+
+def _outputs(sub) -> None:
+    sub.add_argument(
+        "--out", action="append", metavar="FILE", help=".mp4, .gif, .png (contact sheet) or .npz; may be given again"
+    )
+
+
+def _world(sub) -> None:
+    sub.add_argument("--world", metavar="W", help="standard (64 px) or nano (32 px)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

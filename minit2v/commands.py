@@ -1,0 +1,313 @@
+"""What the commands of `minit2v.cli` do. Each gets the parsed options and imports what it needs when it is needed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from minit2v.errors import UserError, nearest
+
+# ---- progress and results ----------------------------------------------------------------------------------
+
+
+class Progress:
+    """What is going on, on stderr: one line that changes on a terminal, elsewhere a line now and then."""
+
+    def __init__(self):
+        self.live, self.last, self.shown = sys.stderr.isatty(), 0.0, False
+
+    def __call__(self, text: str) -> None:
+        if self.live:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self.shown = True
+        elif time.monotonic() > self.last + 10:
+            print(text, file=sys.stderr, flush=True)
+            self.last = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def answer(options, facts: dict, lines: list[str]) -> None:
+    """Prints `facts` as JSON, or else `lines`."""
+    print(json.dumps(facts, ensure_ascii=False, allow_nan=False) if options.json else "\n".join(lines))
+
+
+def in_lines(rows: dict) -> list[str]:
+    """Two columns."""
+    width = max(map(len, rows))
+    return [f"{name:<{width}}  {value}" for name, value in rows.items()]
+
+
+def clip_facts(clip, paths: list[Path]) -> dict:
+    """What `generate` and `world` tell about a clip. `path` is the first of `paths`."""
+    t, h, w, _ = clip.frames.shape
+    return {
+        "path": str(paths[0]) if paths else None, "paths": [str(path) for path in paths], "prompt": clip.prompt,
+        "system": clip.system, "frames": t, "height": h, "width": w, "fps": clip.fps, "seed": clip.seed,
+    }  # fmt: skip
+
+
+def seen(clip) -> dict:
+    """Rows about what the judge sees."""
+    rows = {"the judge sees": clip.reading.sentence()}
+    wrong = [name for name, right in clip.matches.items() if not right]
+    if clip.matches:
+        rows["as asked"] = "yes, all of it" if not wrong else f"no: {', '.join(wrong)}"
+    return rows
+
+
+def outputs(options, text: str) -> list[Path]:
+    """Where to write, checked; without --out, outputs/<the prompt>.mp4."""
+    from minit2v.clip import check_place
+    from minit2v.world.captions import words
+
+    if options.out:
+        paths = [Path(out) for out in options.out]
+    else:
+        try:
+            Path("outputs").mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder 'outputs' here: {error.strerror}; name a file by --out") from error
+        paths = [Path("outputs", "-".join(words(text))[:80] + ".mp4")]
+    for path in paths:
+        check_place(path)
+    return paths
+
+
+# ---- commands ----------------------------------------------------------------------------------------------
+
+
+def generate(options) -> None:
+    from minit2v.world import captions
+
+    prompt = " ".join(options.prompt)
+    captions.parse(prompt)  # what is wrong with the words is told before anything heavy is loaded
+    paths = outputs(options, prompt)
+    with Progress() as tell:
+        tell("loading the system")
+        system = _load(options)
+        steps = options.steps or system.sampling.steps
+        clip = system.generate(
+            prompt, options.frames, options.steps, options.guidance, options.seed,
+            on_step=lambda i, *_: tell(f"step {i + 1} of {steps}"),
+        )  # fmt: skip
+        for path in paths:
+            clip.save(path)
+    seconds = {"seconds": round(clip.seconds, 3), "load_seconds": round(system.load_seconds, 3)}
+    facts = clip_facts(clip, paths) | {"steps": clip.steps, "guidance": clip.guidance, **seconds}
+    rows = {"prompt": prompt} | seen(clip) | {"saved": ", ".join(map(str, paths))}
+    rows["took"] = f"{clip.seconds:.1f} s, and {system.load_seconds:.1f} s to load the weights"
+    answer(options, facts | {"oracle": clip.oracle()}, in_lines(rows))
+
+
+def _load(options):
+    from minit2v.pipeline import TextToVideo
+
+    return TextToVideo.from_pretrained(options.system, options.vae)
+
+
+def evaluate(options) -> None:
+    if options.sheet:
+        from minit2v.clip import check_place
+
+        _check_sheet(options.sheet, check_place)
+    from minit2v import evaluation
+
+    if options.controls < 1:
+        raise UserError(f"--controls {options.controls}: give a number of at least 1; no figure stands without them")
+    with Progress() as tell:
+        tell("loading the system")
+        system = _load(options)
+        if options.prompts:
+            prompts = evaluation.read_prompts(options.prompts, system.world)[: options.n]
+        else:
+            n = 100 if options.n is None else options.n
+            prompts = evaluation.draw_prompts(n, options.split, system.world, options.seed)
+        settings = (options.seed, options.steps, options.guidance, options.controls)
+        figures, clips = evaluation.evaluate(system, prompts, *settings, tell)
+    if options.sheet:
+        _write_sheet(options.sheet, clips[:24])
+    split = None if options.prompts else options.split
+    about = {"system": system.name, "split": split, "seed": options.seed, "steps": clips[0].steps}
+    answer(options, about | {"guidance": clips[0].guidance} | figures, _table(figures))
+
+
+def _check_sheet(path: str, check_place) -> None:
+    if Path(path).suffix.lower() != ".png":
+        raise UserError(f"'{path}' is no name for a contact sheet; let it end in .png")
+    check_place(Path(path))
+
+
+def _write_sheet(path: str, clips) -> None:
+    from minit2v.checkpoints import write_whole
+    from minit2v.clip import contact_sheet
+    from minit2v.media import png_bytes
+
+    write_whole(path, png_bytes(contact_sheet(clips), "; ".join(clip.prompt for clip in clips)))
+
+
+def _table(figures: dict) -> list[str]:
+    """The report for people: each figure, and its controls beside it."""
+
+    def number(value):
+        return "-" if value is None else f"{value:.3f}"
+
+    said = figures["adherence"]
+    low, high = said["interval"]
+    right = f"{number(said['overall'])} of {said['n']} clips are right on all attributes"
+    rows = {"adherence": f"{right} (95 % interval {low:.3f} to {high:.3f})"}
+    rows |= {f"  {name}": number(value) for name, value in said["attributes"].items()}
+    for name in ("flicker", "identity_drift", "motion", "physics"):
+        controls = ", ".join(f"{control} {number(value)}" for control, value in figures[name]["controls"].items())
+        rows[name] = f"{number(figures[name]['value'])} (controls: {controls})"
+    rows["flicker ratio"] = f"{number(figures['flicker']['ratio'])} of real clips through the VAE"
+    rows["seconds"] = f"{number(figures['seconds'])} per clip"
+    return in_lines(rows)
+
+
+def world(options) -> None:
+    import numpy as np
+
+    from minit2v.clip import Clip
+    from minit2v.world import captions
+    from minit2v.world.render import render
+    from minit2v.world.scenes import scene
+
+    caption = " ".join(options.caption)
+    place = _find_world(options.world)
+    staged = scene(captions.parse(caption), options.seed, place)
+    paths = outputs(options, caption) if options.out else []
+    clip = Clip(render(staged), caption, place.fps, "world", options.seed, world=place)
+    for path in paths:
+        clip.save(path)
+    both = {"first": 0, "last": -1}
+    truth = {
+        "position": {name: np.round(staged.screen_position[t], 2).tolist() for name, t in both.items()},
+        "width": {name: round(float(staged.screen_width[t]), 2) for name, t in both.items()},
+        "camera": {name: np.round(staged.camera[t], 2).tolist() for name, t in both.items()},
+        "zoom": {name: round(float(staged.zoom[t]), 4) for name, t in both.items()},
+        "color": (255 * staged.color).round().astype(int).tolist(),
+        "background": staged.background,
+        "shadow": staged.shadow.tolist(),
+        "pillar": staged.pillar,
+    }
+    meaning = {name: value for name, value in vars(staged.meaning).items()}
+    facts = clip_facts(clip, paths) | {"meaning": meaning, "truth": truth, "oracle": clip.oracle()}
+    start, end = (", ".join(f"{value:.0f}" for value in truth["position"][name]) for name in both)
+    rows = {"caption": caption, "the truth": f"from ({start}) to ({end}) px on {staged.background} ground"} | seen(clip)
+    answer(options, facts, in_lines(rows | ({"saved": ", ".join(map(str, paths))} if paths else {})))
+
+
+def _find_world(name: str | None, frames=None):
+    """The world of that name; without one, the one whose clips have the frames' size."""
+    from minit2v.world.scenes import NANO, STANDARD, WORLDS
+
+    if name is None:
+        return NANO if frames is not None and frames.shape[1:3] == (NANO.height, NANO.width) else STANDARD
+    if name not in WORLDS:
+        raise UserError(f"there is no world {name!r}; legal: {', '.join(WORLDS)} {nearest(name, WORLDS)}".rstrip())
+    return WORLDS[name]
+
+
+def judge(options) -> None:
+    from minit2v import media
+    from minit2v.clip import Clip
+    from minit2v.world import captions
+
+    meaning = captions.parse(options.prompt) if options.prompt is not None else None
+    frames = media.read(options.file, *_raster(options.world))
+    place = _find_world(options.world, frames)
+    clip = Clip(frames, options.prompt or "", place.fps, world=place)
+    facts = {"path": options.file, "prompt": options.prompt} | _shape(frames, place)
+    facts |= {"oracle": clip.oracle(), "sentence": clip.reading.sentence()}
+    if meaning:
+        from minit2v.metrics import measure
+
+        figures = measure(frames, meaning, place, clip.reading)
+        facts["figures"] = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    answer(options, facts, in_lines({"file": options.file} | seen(clip)))
+
+
+def _raster(name: str | None) -> tuple[int, int]:
+    place = _find_world(name)
+    return place.height, place.fps
+
+
+def _shape(frames, place) -> dict:
+    t, h, w, _ = frames.shape
+    return {"frames": t, "height": h, "width": w, "fps": place.fps, "world": place.name}
+
+
+def train(options) -> int:
+    from minit2v import recipes
+    from minit2v.machine import processes
+    from minit2v.training import train as run
+
+    recipe = recipes.find(options.system)
+    settings = _settings(recipe, options)
+    folder = Path(options.out)
+    with processes(threads=options.threads) as group:
+        task = _task(recipe, settings, folder, options, group)
+        result = run(task, settings, folder, resume=True)  # it is claimed by now
+        if result.finished and group.is_first and isinstance(recipe, recipes.VAERecipe):
+            _calibrate(task, result)
+        facts = {"system": recipe.name, "out": str(folder), "weights": str(result.weights), "step": result.step}
+        facts |= {"finished": result.finished, "seconds": round(result.seconds, 1), "scores": result.scores}
+        if group.is_first:
+            answer(options, facts, in_lines({name: facts[name] for name in ("system", "weights", "step", "seconds")}))
+    return 0 if result.finished else 130
+
+
+def _settings(recipe, options):
+    from minit2v.training import Settings
+
+    for name, least in (("threads", 1), ("clips", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value}: give a number of at least {least}")
+    given = {name: getattr(options, name) for name in ("steps", "minutes", "batch", "threads")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "minutes" in given:
+        given.setdefault("steps", None)
+    return Settings(**{"picture_every": 500, **recipe.training, **given, "seed": options.seed})
+
+
+def _task(recipe, settings, folder, options, group):
+    """What to train. The folder is claimed first: encoding the clips takes minutes, a wrong folder is told at once."""
+    from minit2v.datasets import LatentCache, fill_cache
+    from minit2v.pipeline import load_vae
+    from minit2v.recipes import VAERecipe
+    from minit2v.runs import claim
+    from minit2v.tasks import DenoiserTask, VAETask
+    from minit2v.training import FREE
+    from minit2v.world.scenes import WORLDS
+
+    if isinstance(recipe, VAERecipe):
+        task = VAETask(recipe)
+    else:
+        task = DenoiserTask(recipe, None, load_vae(options.vae or recipe.vae, recipe.world))
+    about = {"task": task.name, "config": task.config, "settings": asdict(settings)}
+    group.first_does(lambda: claim(folder, about, options.resume, FREE))
+    if isinstance(task, DenoiserTask):
+        where, encode = folder / "latents", (task.vae, options.clips, WORLDS[recipe.world])
+        group.first_does(lambda: fill_cache(where, *encode, seed=options.seed) and None)
+        task.cache = LatentCache(where)
+    return task
+
+
+def _calibrate(task, result) -> None:
+    """Stores each latent channel's mean and spread with a VAE, for the denoisers that will be trained on it."""
+    from minit2v.checkpoints import save_weights
+    from minit2v.tasks import calibrate
+
+    calibrate(result.model, task.world)
+    save_weights(result.weights, result.model, task.config)

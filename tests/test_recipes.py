@@ -1,0 +1,86 @@
+"""Recipes: data that fits together, and models that come back from what is stored with their weights."""
+
+import json
+
+import pytest
+import torch
+
+from minit2v.errors import UserError
+from minit2v.recipes import SYSTEMS, VAES, PromptedDenoiser, Sampling, config_of, find
+from minit2v.training import Settings
+from minit2v.vae import VAE, check_frames
+from minit2v.world.captions import VOCABULARY
+from minit2v.world.scenes import WORLDS
+
+ALL = {**SYSTEMS, **VAES}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_recipe_is_found_by_its_name_and_its_training_is_legal(name):
+    recipe = find(name)
+    assert recipe.name == name and recipe.world in WORLDS
+    assert Settings(**recipe.training).steps > 0
+
+
+@pytest.mark.parametrize("wrong, hint", [("sorra", "'sora'"), ("video_vae", "'video-vae'"), ("", "legal: sora")])
+def test_an_unknown_recipe_names_the_nearest(wrong, hint):
+    with pytest.raises(UserError, match=hint):
+        find(wrong)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_and_its_vae_fit_each_other_and_the_world(name):
+    recipe = SYSTEMS[name]
+    vae, world = VAES[recipe.vae], WORLDS[recipe.world]
+    assert vae.world == recipe.world and vae.vae.channels == recipe.denoiser.channels
+    check_frames(world.frames, vae.vae.temporal)
+    frames = (world.frames - 1) // vae.vae.temporal + 1
+    grid = recipe.denoiser.grid(frames, world.height // vae.vae.spatial, world.width // vae.vae.spatial)
+    assert min(grid) > 1
+    assert (recipe.sampling.shift, recipe.sampling.sampler) == (recipe.shift, "euler")
+
+
+@pytest.mark.parametrize("name", VAES)
+def test_a_vae_turns_a_clip_of_its_world_into_the_latents_that_its_recipe_tells(name):
+    recipe = VAES[name]
+    world, config = WORLDS[recipe.world], recipe.vae
+    latents = VAE(config).encode(torch.zeros(1, world.frames, 3, world.height, world.width))
+    frames = (world.frames - 1) // config.temporal + 1
+    assert latents.shape == (1, frames, config.channels, world.height // config.spatial, world.width // config.spatial)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_model_comes_back_from_its_config_after_json(name):
+    config = config_of(SYSTEMS[name])
+    stored = json.loads(json.dumps(config))
+    torch.manual_seed(0)
+    first, again = PromptedDenoiser(config).eval(), PromptedDenoiser(stored).eval()
+    again.load_state_dict(first.state_dict())
+    assert again.world is WORLDS[SYSTEMS[name].world] and Sampling(**stored["sampling"]) == SYSTEMS[name].sampling
+    for weight in first.denoiser.head.out.parameters():
+        torch.nn.init.normal_(weight)  # a fresh head is silent
+    again.load_state_dict(first.state_dict())
+    latents = torch.randn(1, 3, first.denoiser.config.channels, 8, 8)
+    with torch.no_grad():
+        velocities = [model(latents, torch.ones(1, 3), model.read(["a red ball bounces"])) for model in (first, again)]
+    assert torch.equal(*velocities) and velocities[0].shape == latents.shape and velocities[0].std() > 0.1
+
+
+def test_a_system_knows_every_word_of_the_world_and_has_room_for_more():
+    tokenizer = PromptedDenoiser(config_of(SYSTEMS["nano"])).tokenizer
+    assert set(tokenizer.words) == set(VOCABULARY)
+    assert tokenizer.add_word("wobbles") < len(tokenizer)
+
+
+def test_the_prompt_moves_a_trained_systems_velocity_and_nothing_else_of_the_batch():
+    torch.manual_seed(0)
+    model = PromptedDenoiser(config_of(SYSTEMS["nano"])).eval()
+    for name, weight in model.named_parameters():
+        if not weight.any() and name.endswith("weight"):
+            torch.nn.init.normal_(weight, std=0.05)
+    latents, level = torch.randn(2, 3, 8, 8, 8), torch.ones(2, 3)
+    with torch.no_grad():
+        before = model(latents, level, model.read(["a red ball bounces", "a blue box grows"]))
+        after = model(latents, level, model.read(["a red ball bounces", "a blue box spins"]))
+    assert torch.equal(before[0], after[0])
+    assert (before[1] - after[1]).abs().max() > 1e-3

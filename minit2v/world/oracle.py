@@ -134,18 +134,18 @@ def _watch(video: np.ndarray, world: World) -> Reading:
     mask, vivid = tracking.segment(video)
     luma = video @ ground.WEIGHTS
     dark, share, rgb = tracking.paint(video, mask, vivid)
-    form, cover = _form(mask, dark, world), mask
+    form = _form(mask, dark, world)
     present = form.area >= tracking.LEAST_AREA
-    body = mask
+    body = cover = mask
     if present.any():
         subject, texture = _identify(form, share, present & (form.area > 0.7 * form.area.max()), world)
-        if texture == "plain":  # then its edge can be measured finer
-            cover = tracking.soften(mask, vivid)
-            form = _form(cover, dark, world)
-        body = mask | tracking.box(*form.place("tank"), mask.shape) if subject == "tank" else mask
-    place = ground.look(luma, ~_in_the_way(body), world)
+        cover = tracking.soften(mask, vivid, texture == "plain")
+        form = _form(cover, dark, world)
+        body = tracking.box(*form.place("tank"), mask.shape) if subject == "tank" else cover
+    whole = mask | (body > 0.5)
+    place = ground.look(luma, ~_in_the_way(whole), world)
     visible = _in_full_view(mask, form.area, present, place.band)
-    track = tracking.empty_track(body, place)
+    track = tracking.empty_track(whole, place)
     reading = Reading(track, camera=place.move, background=place.name, pillar=place.band is not None)
     if not visible.any():
         return reading

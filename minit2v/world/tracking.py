@@ -124,20 +124,26 @@ def _solid(mask: np.ndarray) -> np.ndarray:
     return hole[labels]
 
 
-def soften(mask: np.ndarray, vivid: np.ndarray) -> np.ndarray:
-    """How much of each pixel a plain subject covers, float32 (T, h, w): its edge by how vivid that is."""
+def soften(mask: np.ndarray, vivid: np.ndarray, plain: bool) -> np.ndarray:
+    """How much of each pixel the subject covers, float32 (T, h, w): its edge by how vivid that is."""
+    if plain:  # nothing of it is dark, so what is dark is ink beside it
+        mask = _solid(mask & (vivid > 0.5))
     core = shrink(mask)
-    bright = core & (vivid > 0.5)
-    own = (vivid * bright).sum(axis=(1, 2)) / np.maximum(bright.sum(axis=(1, 2)), 1)
-    edge = np.clip(vivid / np.where(own > 0, own, 1)[:, None, None], 0, 1)
+    bright = core & (vivid > (0.5 if plain else 0.3))  # neither eyes nor mouth
+    total, count = ((values * bright).astype(np.float32) for values in (vivid, np.ones_like(vivid)))
+    near = [ndimage.uniform_filter(values, (0, 5, 5)) for values in (total, count)]
+    own = np.where(near[1] > 0.01, near[0] / np.maximum(near[1], 0.01), 1)  # of the parts inside nearby
+    edge = np.clip(vivid / own, 0, 1)
     return np.where(core, 1, np.where(grow(mask), edge, 0)).astype(np.float32)
 
 
 def box(center: np.ndarray, width: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A tank's whole box, bool (T, h, w)."""
-    x, y = np.arange(shape[2]) + 0.5 - center[:, :1], np.arange(shape[1]) + 0.5 - center[:, 1:]
+    """How much of each pixel a tank's whole box covers, float32 (T, h, w)."""
     half = width[:, None] / 2
-    return (np.abs(y) <= half * scenes.HEIGHT["tank"])[:, :, None] & (np.abs(x) <= half)[:, None, :]
+    x = half - np.abs(np.arange(shape[2]) + 0.5 - center[:, :1])  # (T, w): inwards from the nearer wall
+    y = half * scenes.HEIGHT["tank"] - np.abs(np.arange(shape[1]) + 0.5 - center[:, 1:])
+    across, down = np.clip(x + 0.5, 0, 1), np.clip(y + 0.5, 0, 1)
+    return (down[:, :, None] * across[:, None, :]).astype(np.float32)
 
 
 # --- Paint ----------------------------------------------------------------------------------------------------
@@ -177,21 +183,23 @@ def tilt(water: np.ndarray, center: np.ndarray, width: np.ndarray) -> np.ndarray
 # --- Shadow ---------------------------------------------------------------------------------------------------
 
 
-def shadow_offset(luma: np.ndarray, mask: np.ndarray, ground: Ground, reach: int = 8) -> np.ndarray:
-    """From subject to shadow, screen px (T, 2): the shift of the outline that best explains what is darkened.
+def shadow_offset(luma: np.ndarray, cover: np.ndarray, ground: Ground, reach: int = 8) -> np.ndarray:
+    """From subject to shadow, screen px (T, 2): the shift of the blurred outline that best explains what is darkened.
 
     Minimizes the sum over p outside the subject of (darkening(p) - outline(p - shift))², up to `reach` px.
     """
-    size = [fft.next_fast_len(n + 2 * reach, real=True) for n in mask.shape[1:]]
-    darkened = np.clip((1 - luma / np.maximum(ground.luma, 0.05)) / (1 - render.SHADE), -0.5, 1.5)
-    price = np.where(grow(mask), 0, 1 - 2 * darkened).astype(np.float32)
-    cost = fft.irfft2(fft.rfft2(price, size) * fft.rfft2(mask.astype(np.float32), size).conj(), size)
+    size = [fft.next_fast_len(n + 2 * reach, real=True) for n in cover.shape[1:]]
+    outside = (~grow(cover > 0.5)).astype(np.float32)
+    darkened = np.clip((1 - luma / np.maximum(ground.luma, 0.05)) / (1 - render.SHADE), -0.5, 1.5) * outside
+    outline = ndimage.uniform_filter(cover.astype(np.float32), (0, 3, 3))
+    products = ((outside, outline**2), (-2 * darkened.astype(np.float32), outline))
+    cost = fft.irfft2(sum(fft.rfft2(a, size) * fft.rfft2(b, size).conj() for a, b in products), size)
     cost = np.roll(cost, (reach, reach), axis=(1, 2))[:, : 2 * reach + 1, : 2 * reach + 1]  # (T, y shift, x shift)
-    offset = np.full((len(mask), 2), np.nan)
-    for t in np.flatnonzero(mask.any(axis=(1, 2))):
+    offset = np.full((len(cover), 2), np.nan)
+    for t in np.flatnonzero(cover.any(axis=(1, 2))):
         y, x = np.unravel_index(cost[t].argmin(), cost[t].shape)
         inner = 0 < x < 2 * reach and 0 < y < 2 * reach
-        if inner and cost[t, y, x] < -0.02 * mask[t].sum():  # else no shadow is better than any
+        if inner and cost[t, y, x] < -0.02 * cover[t].sum():  # else no shadow is better than any
             sub = vertex(cost[t, y, x - 1 : x + 2]), vertex(cost[t, y - 1 : y + 2, x])
             offset[t] = np.array([x, y]) - reach + sub
     return offset

@@ -59,7 +59,7 @@ class Recipe:
 _MUON = dict(optimizer="muon", learning_rate=2e-3, muon_learning_rate=6e-3, betas=(0.9, 0.98), schedule="cosine")
 
 VAES = {
-    # 17 x 64 x 64 x 3 pixels -> 5 x 8 x 8 x 16 latents: 41 times fewer numbers.
+    # 17 x 64 x 64 x 3 pixels -> 5 x 8 x 8 x 24 latents: 27 times fewer numbers.
     "video-vae": VAERecipe(
         "video-vae", "standard", VAEConfig(), dict(batch=8, steps=1800, warmup=50, decay=0.6, ema=0.995, **_MUON)
     ),
@@ -85,7 +85,7 @@ SORA = Recipe(
     name="sora",
     world="standard",
     vae="video-vae",
-    denoiser=DiTConfig(channels=16, patch=(1, 2, 2), dim=192, layers=6, heads=6, attention="full"),
+    denoiser=DiTConfig(channels=24, patch=(1, 2, 2), dim=192, layers=6, heads=6, attention="full"),
     training=dict(batch=48, steps=6000, warmup=100, decay=0.4, ema=0.998, **_MUON),
 )
 

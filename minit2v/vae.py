@@ -24,7 +24,7 @@ from minit2v.errors import UserError
 
 @dataclass(frozen=True)
 class VAEConfig:
-    channels: int = 16  # latent channels
+    channels: int = 24  # latent channels
     temporal: int = 4  # frames per latent frame; 1 makes an image VAE
     spatial: int = 8  # pixels per latent pixel: `patch` by reshaping, the rest by one strided convolution
     patch: int = 4

@@ -59,7 +59,7 @@ def _middle(luma: np.ndarray, free: np.ndarray, world: World) -> tuple[tuple[int
     half = scenes.PILLAR_WIDTH / 2
     first, end = round(world.width / 2 - half), round(world.width / 2 + half)
     across = (np.arange(first, end) + 0.5 - world.width / 2) / half
-    stone = (render.STONE @ WEIGHTS) * np.clip(1 - 0.35 * across**2, 0.5, 1)
+    stone = np.dot(render.STONE, WEIGHTS) * np.clip(1 - 0.35 * across**2, 0.5, 1)
     seen = np.abs(luma[:, :, first:end] - stone)[free[:, :, first:end]]
     return (first, end), float(seen.mean()) if seen.size >= 20 else np.inf
 

@@ -81,18 +81,19 @@ def _postures(subject: str) -> list[scenes.Scene]:
     if subject == "dog":
         return [_draw("dog", stride=np.linspace(-0.5, 0.5, 5), facing=side) for side in (1, -1)]
     if subject == "tank":
-        return [_draw("tank", tilt=np.linspace(-scenes.SLOSH_TILT, scenes.SLOSH_TILT, 7))]
+        return [_draw("tank", tilt=np.linspace(-scenes.SLOSH_TILT, scenes.SLOSH_TILT, 13))]
     count, period = TURNS.get(subject, (1, 0.0))
     return [_draw(subject, angle=np.arange(count) * period / count)]
 
 
 def _outline(scene: scenes.Scene) -> np.ndarray:
     """What of a subject is colorful: all of it, or a tank's water."""
-    mask = render.subject_mask(scene)
     if scene.meaning.subject != "tank":
-        return mask
+        return render.subject_mask(scene)
+    inside = render.subject_mask(replace(scene, width=0.94 * scene.width)) > 0.5  # within the glass, and
+    inside[:, : int(scene.center[1] - 0.25 * LARGE)] = False  # below the seam of glass and air, which shows color
     red, green, _ = np.moveaxis(render.render(scene) / np.float32(255), -1, 0)
-    return np.clip(red - green, 0, 1) * (mask > 0.5)
+    return np.clip(red - green, 0, 1) * inside
 
 
 @lru_cache(maxsize=8)

@@ -54,7 +54,7 @@ def main() -> None:
         reading = oracle.judge(frames, world)
         seconds += time.process_time() - start if i else 0.0  # the first call fills the caches
         verdict = oracle.matches(reading, meaning)
-        total.update(verdict)
+        total.update(verdict.keys())
         right.update(name for name, ok in verdict.items() if ok)
         joint += all(verdict.values())
         for name in (name for name, ok in verdict.items() if not ok):

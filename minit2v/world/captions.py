@@ -159,7 +159,8 @@ def _stray(word: str) -> str:
     if word in VOCABULARY:
         uses = [" ".join(phrase) for phrase in PHRASES if word in phrase][:3]
         return f"the word {word!r} stands alone here; it is used as in {', '.join(map(repr, uses))}"
-    return f"unknown word {word[:40]!r}{nearest(word, VOCABULARY)}; all known words: minit2v.world.captions.VOCABULARY"
+    hint = nearest(word, VOCABULARY) or "no known word is close."
+    return f"unknown word {word[:40]!r}; {hint} All known words: minit2v.world.captions.VOCABULARY"
 
 
 MAX_WORDS = 48

@@ -214,7 +214,8 @@ def _find_world(name: str | None, frames=None):
     if name is None:
         return NANO if frames is not None and frames.shape[1:3] == (NANO.height, NANO.width) else STANDARD
     if name not in WORLDS:
-        raise UserError(f"there is no world {name!r}; legal: {', '.join(WORLDS)} {nearest(name, WORLDS)}".rstrip())
+        hint = nearest(name, WORLDS)
+        raise UserError(f"there is no world {name!r}; legal: {', '.join(WORLDS)}{hint and '; ' + hint}")
     return WORLDS[name]
 
 

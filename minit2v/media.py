@@ -102,7 +102,7 @@ def check_name(path: Path) -> None:
     if path.suffix.lower() not in MAKERS:
         hint = nearest(path.suffix, MAKERS)
         said = f"ends in {path.suffix!r}" if path.suffix else "has no extension"
-        raise UserError(f"'{path}' {said}; legal are {', '.join(MAKERS)} {hint}".rstrip())
+        raise UserError(f"'{path}' {said}; legal are {', '.join(MAKERS)}{hint and '; ' + hint}")
 
 
 # ---- sheets ------------------------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ class DenoiserTask(Task):
     With the VAE that made the latents, training also draws samples and counts how many are right.
     """
 
+    judged = 48  # samples
+
     def __init__(self, recipe: Recipe, cache: LatentCache, vae: VAE | None = None, start: str | None = None):
         self.name, self.recipe, self.cache, self.vae, self.start = recipe.name, recipe, cache, vae, start
         self.config = config_of(recipe)
@@ -130,13 +132,13 @@ class DenoiserTask(Task):
         if self.vae is not None:
             contact_sheet(self._clips(model, 8)).save(folder / f"{step:06d}.png")
 
-    def evaluate(self, model: PromptedDenoiser, step: int, clips: int = 48) -> dict:
+    def evaluate(self, model: PromptedDenoiser, step: int) -> dict:
         """Adherence on held-out prompts, as metrics.adherence tells."""
         if self.vae is None:
             return {}
-        made = self._clips(model, clips)
+        made = self._clips(model, self.judged)
         said = adherence([clip.reading for clip in made], [clip.meaning for clip in made])
-        return {"adherence": said["overall"], "clips": clips, **said["attributes"]}
+        return {"adherence": said["overall"], "clips": len(made), **said["attributes"]}
 
     def _clips(self, model: PromptedDenoiser, count: int) -> list[Clip]:
         system = TextToVideo(model, self.vae.to(next(model.parameters()).device), self.name)

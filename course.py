@@ -179,9 +179,8 @@ def pip_has_its_own_places(python):
 def run(python, rest):
     Path(ROOT, "outputs").mkdir(exist_ok=True)
     clip, sheet = Path("outputs", "first_clip.mp4"), Path("outputs", "first_clip.png")
-    generate = [python, "-m", "minit2v", "generate", *(rest or [PROMPT]), "--json", "--out"]
-    code, answer = start([*generate, clip], keep_output=True)
-    code = code or start([*generate, sheet], keep_output=True)[0]  # the same seed, so the same clip
+    generate = [python, "-m", "minit2v", "generate", *(rest or [PROMPT]), "--json", "--out", clip, "--out", sheet]
+    code, answer = start(generate, keep_output=True)
     if code == 0:
         facts = json.loads(answer)
         print(f"\n  prompt          {facts['prompt']}\n  the judge sees  {in_words(facts['oracle'])}")

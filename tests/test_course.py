@@ -320,9 +320,9 @@ def test_run_makes_a_clip_and_says_what_is_in_it(course, started, no_set_up, mon
     monkeypatch.setattr(course, "ROOT", tmp_path)
     assert course.main(["run", *rest]) == 0
     assert (tmp_path / "outputs").is_dir()
-    for command in started:
-        assert command[:4] == ["PYTHON", "-m", "minit2v", "generate"]
-        assert command[4 : 4 + len(rest or [1])] == (rest or [course.PROMPT])
+    (command,) = started
+    assert command[:4] == ["PYTHON", "-m", "minit2v", "generate"]
+    assert command[4 : 4 + len(rest or [1])] == (rest or [course.PROMPT])
     said = capsys.readouterr().out
     assert "the judge sees  ball, right then up\n" in said
     assert "first_clip.mp4" in said and "first_clip.png" in said and "course.py lab" in said

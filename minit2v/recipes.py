@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from torch import Tensor, nn
 
+from minit2v.diffusion import velocity_from_v
 from minit2v.dit import DiT, DiTConfig
 from minit2v.errors import UserError, nearest
 from minit2v.text import TextConfig, TextEncoder, TextFeatures, Tokenizer
@@ -127,7 +128,11 @@ def config_of(recipe: Recipe) -> dict:
 
 
 class PromptedDenoiser(nn.Module):
-    """Text encoder and denoiser, the two that are trained together. Built from `config_of`."""
+    """Text encoder and denoiser, the two that are trained together. Built from `config_of`.
+
+    The network inside speaks DDPM's v, and is read as a velocity: near pure noise, where video is made, v is the data
+    alone, while a velocity is mostly the noise of the input, which the tokens would have to carry to the output.
+    """
 
     def __init__(self, config: dict):
         super().__init__()
@@ -142,4 +147,5 @@ class PromptedDenoiser(nn.Module):
         return self.text(ids, mask)
 
     def forward(self, latents: Tensor, noise_level: Tensor, text: TextFeatures, condition=None) -> Tensor:
-        return self.denoiser(latents, noise_level, text, condition)
+        v = self.denoiser(latents, noise_level, text, condition)  # (b, f, c, h, w)
+        return velocity_from_v(v, latents, noise_level)

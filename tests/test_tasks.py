@@ -47,12 +47,16 @@ def test_only_first_frames_are_given_and_both_kinds_occur(task):
     assert not any(is_held_out(meaning) for meaning in task.cache.meanings)
 
 
-def test_the_loss_of_a_fresh_denoiser_is_the_velocitys_power(task):
-    """A fresh transformer predicts 0, so the loss is E|noise - data|^2 = 1 + 1 for unit latents."""
+def test_a_fresh_denoiser_is_the_best_linear_one(task):
+    """A fresh transformer says v = 0. Read as a velocity that is the best linear guess from x alone, whose error for
+    unit latents is 1 / (sigma² + (1 - sigma)²): from 1, where one end is known, to 2 in the middle."""
     torch.manual_seed(0)
-    model = task.build()
-    loss, _ = task.loss(model, task.batch(0, 0, range(64)), 0, generator_of(0))
-    assert loss.item() == pytest.approx(2.0, abs=0.25)
+    model, batch = task.build(), task.batch(0, 0, range(64))
+    text = model.text(batch["ids"], batch["mask"])
+    for level in (0.2, 0.5, 0.9):
+        sigma = torch.full(batch["latents"].shape[:2], level)
+        loss = task.flow.loss(model, batch["latents"], text, sigma=sigma, generator=generator_of(0)).mean().item()
+        assert loss == pytest.approx(1 / (level**2 + (1 - level) ** 2), rel=0.1)
 
 
 def test_training_lowers_the_loss(task):

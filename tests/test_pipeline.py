@@ -15,12 +15,13 @@ from PIL import Image
 from tiny_system import TINY, TINY_VAE, save_tiny
 
 from minit2v import Clip, TextToVideo, media
-from minit2v.checkpoints import load_weights, save_weights
+from minit2v.checkpoints import available, load_weights, save_weights
 from minit2v.clip import contact_sheet
 from minit2v.datasets import captioned
 from minit2v.errors import UserError
 from minit2v.evaluation import draw_prompts, evaluate, read_prompts
-from minit2v.recipes import PromptedDenoiser, config_of
+from minit2v.pipeline import load_vae
+from minit2v.recipes import SYSTEMS, VAES, PromptedDenoiser, config_of
 from minit2v.vae import VAE, VAEConfig
 from minit2v.world import captions
 from minit2v.world.render import render
@@ -235,6 +236,19 @@ def test_weights_come_back_as_they_were_stored(folder, system):
     assert config == json.loads(json.dumps(config_of(TINY)))
     assert all(torch.equal(value, tensors[name]) for name, value in system.model.state_dict().items())
     assert isinstance(system.model, PromptedDenoiser) and isinstance(system.vae.config, VAEConfig)
+
+
+@pytest.mark.parametrize("name", available())
+def test_a_committed_checkpoint_is_whole_and_of_its_recipes_kind(name):
+    config, _ = load_weights(name)
+    if config["kind"] == "vae":
+        vae, recipe = load_vae(name, config["world"]), VAES[name]
+        assert (config["world"], vae.config.channels) == (recipe.world, recipe.vae.channels)
+        assert vae.std.min() > 0 and not torch.equal(vae.std, torch.ones_like(vae.std))
+    else:
+        system = TextToVideo.from_pretrained(name)
+        assert system.name == name and system.world.name == SYSTEMS[name].world
+        assert system.generate("a red ball grows", steps=1).frames.std() > 1
 
 
 # --- clips --------------------------------------------------------------------------------------------------

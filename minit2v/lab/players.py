@@ -70,7 +70,7 @@ class Steps:
     def __init__(self, pictures, labels, alt, still):
         self.pictures, self.labels, self.alt = pictures, labels, alt
         some = np.unique(np.linspace(0, len(pictures) - 1, still).round().astype(int))
-        page = media.sheet([(pictures[i], labels[i]) for i in some], columns=1)
+        page = media.sheet([(pictures[i], labels[i]) for i in some], columns=min(2, len(some)))
         self.still = Figure(page, alt)
         self._widget = None
 

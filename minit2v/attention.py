@@ -219,4 +219,4 @@ def check_heads(dim, heads):
 def check_word(what, word, legal):
     """Raises UserError, with the nearest legal words, unless word is in legal."""
     if word not in legal:
-        raise UserError(f"unknown {what} {word!r}: it is one of {', '.join(legal)} {nearest(word, legal)}".rstrip())
+        raise UserError(f"unknown {what} {word!r}: one of {', '.join(legal)}; {nearest(word, legal)}".rstrip("; "))

@@ -293,9 +293,9 @@ def _task(recipe, settings, folder, options, group):
     from minit2v.world.scenes import WORLDS
 
     if isinstance(recipe, VAERecipe):
-        task = VAETask(recipe)
+        task = VAETask(recipe, options.start)
     else:
-        task = DenoiserTask(recipe, None, load_vae(options.vae or recipe.vae, recipe.world))
+        task = DenoiserTask(recipe, None, load_vae(options.vae or recipe.vae, recipe.world), options.start)
     about = {"task": task.name, "config": task.config, "settings": asdict(settings)}
     group.first_does(lambda: claim(folder, about, options.resume, FREE))
     if isinstance(task, DenoiserTask):

@@ -107,7 +107,7 @@ def find(name: str) -> Recipe | VAERecipe:
     """The recipe of that name. Raises `UserError` naming the nearest ones."""
     recipes = {**SYSTEMS, **VAES}
     if name not in recipes:
-        raise UserError(f"unknown system {name!r}; legal: {', '.join(recipes)} {nearest(name, recipes)}".rstrip())
+        raise UserError(f"unknown system {name!r}; legal: {', '.join(recipes)}; {nearest(name, recipes)}".rstrip("; "))
     return recipes[name]
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from minit2v.checkpoints import load_into, load_weights
+from minit2v.checkpoints import load_into, load_weights, path_of
 from minit2v.clip import Clip, contact_sheet
 from minit2v.datasets import LatentCache, captioned, crop_batch, pixel_batch, to_frames, to_pixels
 from minit2v.diffusion import FlowMatching
@@ -25,7 +25,12 @@ from minit2v.world.render import render
 from minit2v.world.scenes import WORLDS, World
 
 
-def begin(model: nn.Module, start: str | None) -> nn.Module:
+def located(start: str | None) -> Path | None:
+    """Where the checkpoint to begin with lies. Raises `UserError` at once if there is none."""
+    return None if start is None else path_of(start)
+
+
+def begin(model: nn.Module, start: Path | None) -> nn.Module:
     """The model as it is, or with the weights of the checkpoint `start`, to train on from there."""
     return model if start is None else load_into(model, load_weights(start)[1], start)
 
@@ -42,7 +47,7 @@ class VAETask(Task):
     crop, crop_frames, crops = 32, 9, 4  # px, frames, and how many of each clip
 
     def __init__(self, recipe: VAERecipe, start: str | None = None):
-        self.name, self.vae, self.world, self.start = recipe.name, recipe.vae, WORLDS[recipe.world], start
+        self.name, self.vae, self.world, self.start = recipe.name, recipe.vae, WORLDS[recipe.world], located(start)
         self.config = {"kind": "vae", "world": recipe.world, "vae": asdict(recipe.vae)}
 
     def build(self) -> VAE:
@@ -100,7 +105,7 @@ class DenoiserTask(Task):
     judged = 48  # samples
 
     def __init__(self, recipe: Recipe, cache: LatentCache, vae: VAE | None = None, start: str | None = None):
-        self.name, self.recipe, self.cache, self.vae, self.start = recipe.name, recipe, cache, vae, start
+        self.name, self.recipe, self.cache, self.vae, self.start = recipe.name, recipe, cache, vae, located(start)
         self.config = config_of(recipe)
         self.flow = FlowMatching(recipe.shift, recipe.times)
 

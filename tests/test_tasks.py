@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from minit2v.checkpoints import save_weights
 from minit2v.datasets import fill_cache, to_pixels
 from minit2v.dit import DiTConfig
+from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
 from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance
@@ -116,3 +118,16 @@ def test_every_recipe_names_a_vae_that_fits():
         assert VAES[recipe.vae].world == recipe.world
     assert SORA.denoiser.attention == "full"
     assert parse("a red ball").motions == ("still",)
+
+
+def test_training_can_begin_with_a_checkpoint(tmp_path):
+    torch.manual_seed(3)
+    trained, file = VAE(TINY), tmp_path / "vae.safetensors"
+    recipe = VAERecipe("tiny", "nano", TINY, {})
+    save_weights(file, trained, VAETask(recipe).config, half=False)
+    torch.manual_seed(4)
+    begun, fresh = VAETask(recipe, str(file)).build(), VAETask(recipe).build()
+    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), trained.parameters(), strict=True))
+    assert not torch.equal(begun.encoder.enter.weight, fresh.encoder.enter.weight)
+    with pytest.raises(UserError, match="does not exist"):
+        VAETask(recipe, str(tmp_path / "none.safetensors"))

@@ -76,7 +76,7 @@ VAES = {
         "nano-vae",
         "nano",
         VAEConfig(channels=8, spatial=4, widths=(64, 96)),
-        dict(batch=32, steps=1500, warmup=50, decay=0.6, ema=0.995, **_MUON),
+        dict(batch=16, steps=1500, warmup=50, decay=0.6, ema=0.995, **_MUON),
     ),
 }
 

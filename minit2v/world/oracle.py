@@ -17,7 +17,8 @@ from minit2v.world.outlines import Outlines
 from minit2v.world.scenes import STANDARD, World
 from minit2v.world.tracking import Track
 
-DOTTED, STRIPED = 0.10, 0.29  # least dark shares
+DOTTED, STRIPED = 0.08, 0.27  # least dark shares
+EYE = 0.04  # a dog's eye and its thin legs make a plain one as dark as that
 
 
 @dataclass
@@ -82,18 +83,28 @@ def matches(reading: Reading, meaning: Meaning) -> dict[str, bool]:
 
 @dataclass
 class _Form:
-    """The subject's shape on T frames, all in px: area (T,), centroid (T, 2), overlap (T, n) with the n outlines of
-    `bank`, and dark maps (T, g)."""
+    """The subject's shape on T frames: area (T,) and centroid (T, 2) in px, overlap (T, n) with the n outlines of
+    `bank`, the same (T, n) for telling one posture from another, and dark maps (T, g)."""
 
     bank: Outlines
     area: np.ndarray
     centroid: np.ndarray
     overlap: np.ndarray
+    posture: np.ndarray
     maps: np.ndarray
+
+    def chosen(self, subject: str) -> np.ndarray:
+        """Indices of the outlines of that subject, at the one blur that suits the whole clip."""
+        drawn = [
+            np.flatnonzero((self.bank.subjects == _outlined(subject)) & (self.bank.blur == level))
+            for level in range(len(outlines.BLURS))
+        ]
+        return max(drawn, key=lambda which: self.posture[:, which].max(axis=1).sum())
 
     def best(self, subject: str) -> np.ndarray:
         """(T,): the outline of that subject with the largest overlap."""
-        return np.where(self.bank.subjects == _outlined(subject), self.overlap, -1).argmax(axis=1)
+        which = self.chosen(subject)
+        return which[self.posture[:, which].argmax(axis=1)]
 
     def place(self, subject: str, angle: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Center (T, 2) and width (T,), which area and centroid fix, for each shape in its own way."""
@@ -106,10 +117,12 @@ class _Form:
         return self.centroid - offset * width[:, None], width
 
 
-def _form(cover: np.ndarray, dark: np.ndarray, world: World) -> _Form:
+def _form(cover: np.ndarray, hazy: np.ndarray, dark: np.ndarray, world: World) -> _Form:
     bank = outlines.outlines(world.subjects)
     pictures, area, centroid = outlines.normalize(cover)
-    return _Form(bank, area, centroid, bank.overlap(pictures), outlines.on_grid(dark, centroid, area))
+    overlap = bank.overlap(outlines.normalize(hazy)[0])
+    posture = (overlap + bank.overlap(pictures)) / 2
+    return _Form(bank, area, centroid, overlap, posture, outlines.on_grid(dark, centroid, area))
 
 
 def _outlined(subject: str) -> str:
@@ -122,7 +135,7 @@ def _identify(form: _Form, share: np.ndarray, where: np.ndarray, world: World) -
     overlap = form.overlap[where]
     subject = max(names, key=lambda s: overlap[:, form.bank.subjects == s].max(axis=1).sum())
     dark = np.median(share[where])
-    texture = "plain" if dark < DOTTED else "dotted" if dark < STRIPED else "striped"
+    texture = "plain" if dark < DOTTED + (subject == "dog") * EYE else "dotted" if dark < STRIPED else "striped"
     if subject == "ball" and "face" in world.subjects and dark > 0.05:
         score = {name: outlines.alike(form.maps[where], name).max(axis=1).mean() for name in outlines.patterns()}
         subject = "face" if max(score, key=score.get) == "face" else "ball"
@@ -134,13 +147,13 @@ def _watch(video: np.ndarray, world: World) -> Reading:
     mask, vivid = tracking.segment(video)
     luma = video @ ground.WEIGHTS
     dark, share, rgb = tracking.paint(video, mask, vivid)
-    form = _form(mask, dark, world)
+    form = _form(mask, mask, dark, world)
     present = form.area >= tracking.LEAST_AREA
     body = cover = mask
     if present.any():
         subject, texture = _identify(form, share, present & (form.area > 0.7 * form.area.max()), world)
-        cover = tracking.soften(mask, vivid, texture == "plain")
-        form = _form(cover, dark, world)
+        cover, hazy = tracking.soften(mask, vivid, texture == "plain")
+        form = _form(cover, hazy, dark, world)
         body = tracking.box(*form.place("tank"), mask.shape) if subject == "tank" else cover
     whole = mask | (body > 0.5)
     place = ground.look(luma, ~_in_the_way(whole), world)
@@ -194,7 +207,7 @@ def _angle(seen: Reading, form: _Form, visible: np.ndarray) -> np.ndarray:
     if seen.subject == "ball":
         score, period = outlines.alike(form.maps, seen.texture), outlines.PATTERN_PERIOD[seen.texture]
     else:
-        score, period = form.overlap[:, form.bank.subjects == seen.subject], outlines.TURNS[seen.subject][1]
+        score, period = form.posture[:, form.chosen(seen.subject)], outlines.TURNS[seen.subject][1]
     count, best, rows = score.shape[1], score.argmax(axis=1), np.arange(len(score))
     around = np.stack([score[rows, (best + step) % count] for step in (-1, 0, 1)], axis=1)
     angle = (best + [ground.vertex(-three) for three in around]) * period / count

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from scipy import ndimage
 
 from minit2v.world import captions, render, scenes
 
 GRID, REACH = 28, 1.15  # samples across a normalized outline, and its half width in square roots of its area
 LARGE = 40.0  # px: the width at which templates are drawn
+BLURS = (0.0, 0.1, 0.2)  # of the templates, in square roots of the area: a soft clip still has a shape
 TURNS = {"box": (18, np.pi / 2), "triangle": (24, 2 * np.pi / 3), "star": (15, 2 * np.pi / 5)}  # templates, period
 
 
@@ -23,6 +25,7 @@ class Outlines:
     """n templates. pictures (n, GRID²): centered on their centroids, of unit area.   subjects (n,): names.
 
     angle (n,): rad.   area (n,): in squared widths.   centroid (n, 2): from the subject's center, in widths.
+    blur (n,): index into BLURS.
     """
 
     pictures: np.ndarray
@@ -30,9 +33,13 @@ class Outlines:
     angle: np.ndarray
     area: np.ndarray
     centroid: np.ndarray
+    blur: np.ndarray
 
     def overlap(self, pictures: np.ndarray) -> np.ndarray:
-        """Intersection over union of pictures (T, GRID²) with every template: (T, n)."""
+        """Intersection over union of soft pictures (T, GRID²) with every template: (T, n), 1 for equal ones.
+
+        Formula: a·b / (|a|² + |b|² - a·b), Tanimoto's; for masks of zeros and ones it counts pixels.
+        """
         both = pictures @ self.pictures.T
         return both / ((pictures**2).sum(axis=1)[:, None] + (self.pictures**2).sum(axis=1) - both + 1e-6)
 
@@ -102,9 +109,14 @@ def outlines(subjects: tuple[str, ...]) -> Outlines:
     parts = []
     for subject in (s for s in subjects if s != "face"):
         for scene in _postures(subject):
-            pictures, area, centroid = normalize(_outline(scene))
-            names = np.full(len(area), subject)
-            parts.append((pictures, names, scene.angle, area / LARGE**2, (centroid - scene.screen_position) / LARGE))
+            mask = _outline(scene)
+            _, area, centroid = normalize(mask)
+            for level, blur in enumerate(BLURS):
+                sigma = blur * np.sqrt(area.mean())
+                pictures = on_grid(ndimage.gaussian_filter(mask, (0, sigma, sigma)), centroid, area)
+                offset = (centroid - scene.screen_position) / LARGE
+                names, levels = np.full(len(area), subject), np.full(len(area), level)
+                parts.append((pictures, names, scene.angle, area / LARGE**2, offset, levels))
     return Outlines(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 

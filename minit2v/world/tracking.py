@@ -124,8 +124,12 @@ def _solid(mask: np.ndarray) -> np.ndarray:
     return hole[labels]
 
 
-def soften(mask: np.ndarray, vivid: np.ndarray, plain: bool) -> np.ndarray:
-    """How much of each pixel the subject covers, float32 (T, h, w): its edge by how vivid that is."""
+def soften(mask: np.ndarray, vivid: np.ndarray, plain: bool) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each pixel the subject covers, float32 (T, h, w): its edge by how vivid that is.
+
+    Twice: with the edge that a sharp picture has, to measure with, and with the haze of a blurred one, to recognize
+    the shape by.
+    """
     if plain:  # nothing of it is dark, so what is dark is ink beside it
         mask = _solid(mask & (vivid > 0.5))
     core = shrink(mask)
@@ -134,7 +138,8 @@ def soften(mask: np.ndarray, vivid: np.ndarray, plain: bool) -> np.ndarray:
     near = [ndimage.uniform_filter(values, (0, 5, 5)) for values in (total, count)]
     own = np.where(near[1] > 0.01, near[0] / np.maximum(near[1], 0.01), 1)  # of the parts inside nearby
     edge = np.clip(vivid / own, 0, 1)
-    return np.where(core, 1, np.where(grow(mask), edge, 0)).astype(np.float32)
+    edge[shrink(core)] = 1
+    return tuple(np.where(grow(mask, reach), edge, 0).astype(np.float32) for reach in (1, 2))
 
 
 def box(center: np.ndarray, width: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

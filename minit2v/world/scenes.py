@@ -25,7 +25,7 @@ RADIUS = 9.0  # px, of a circle
 GROWTH = np.log(1.5) / 2  # 1/s: grows by half in two seconds
 SPIN = np.pi / 3  # rad/s, clockwise on the screen; 7.5 degrees per frame at 8 fps
 SLOSH_TILT, SLOSH_DAMPING = 0.22, 0.7  # water height at the wall in tank widths, and 1/s
-STEP_CYCLES = 1.0  # strides per second of a walking dog; "quickly" doubles it, and 4 would alias at 8 fps
+STEP_CYCLES = 2.0  # strides per second of a walking dog, and the most: at 8 fps, 4 would look like none
 PAN = 8.0  # px/s
 ZOOM = np.log(1.3) / 2  # 1/s: pushes in by 30 % in two seconds
 SHADOW = (4.0, 4.0)  # px: the light stands to the upper left, for ever
@@ -216,7 +216,7 @@ def _act(truth: Truth, motion: str, t: np.ndarray, meaning: Meaning) -> None:
     if motion in ("left", "right", "up", "down"):
         step = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[motion]
         truth.offset += speed * t[:, None] * np.array(step)
-        truth.stride += 0.5 * np.sin(2 * np.pi * STEP_CYCLES * t * speed / GLIDE) * (motion in ("left", "right"))
+        truth.stride += 0.5 * np.sin(2 * np.pi * STEP_CYCLES * t * min(speed / GLIDE, 1)) * (motion in ("left", "right"))
     elif motion == "bounces":  # thrown nowhere, dropped from rest: y = g t^2 / 2 until the floor, then mirrored
         phase = (t * rate / CYCLE_SECONDS[motion]) % 1.0
         truth.offset[:, 1] += DROP * (1 - _height(phase))

@@ -103,6 +103,7 @@ def parser() -> Parser:
     learn.add_argument("--seed", type=int, default=0, metavar="S")
     learn.add_argument("--clips", type=int, default=30000, metavar="N", help="encoded once (default 30000)")
     learn.add_argument("--start", metavar="W", help="begin with the weights of this checkpoint, not with random ones")
+    learn.add_argument("--decoder-only", action="store_true", help="a VAE's: keep its encoder, and so its latents")
     learn.add_argument("--vae", metavar="V", help="a system's VAE; default: the recipe's")
     learn.add_argument("--threads", type=int, metavar="N", help="of torch; default: its own choice")
     return top

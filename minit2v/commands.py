@@ -251,6 +251,7 @@ def _shape(frames, place) -> dict:
 def train(options) -> int:
     from minit2v import recipes
     from minit2v.machine import processes
+    from minit2v.tasks import VAETask
     from minit2v.training import train as run
 
     recipe = recipes.find(options.system)
@@ -259,7 +260,7 @@ def train(options) -> int:
     with processes(threads=options.threads) as group:
         task = _task(recipe, settings, folder, options, group)
         result = run(task, settings, folder, resume=True)  # it is claimed by now
-        if result.finished and group.is_first and isinstance(recipe, recipes.VAERecipe):
+        if result.finished and group.is_first and isinstance(task, VAETask) and not task.decoder_only:
             _calibrate(task, result)
         facts = {"system": recipe.name, "out": str(folder), "weights": str(result.weights), "step": result.step}
         facts |= {"finished": result.finished, "seconds": round(result.seconds, 1), "scores": result.scores}
@@ -293,7 +294,7 @@ def _task(recipe, settings, folder, options, group):
     from minit2v.world.scenes import WORLDS
 
     if isinstance(recipe, VAERecipe):
-        task = VAETask(recipe, options.start)
+        task = VAETask(recipe, options.start, options.decoder_only)
     else:
         task = DenoiserTask(recipe, None, load_vae(options.vae or recipe.vae, recipe.world), options.start)
     about = {"task": task.name, "config": task.config, "settings": asdict(settings)}

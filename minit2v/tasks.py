@@ -15,6 +15,7 @@ from minit2v.checkpoints import load_into, load_weights, path_of
 from minit2v.clip import Clip, contact_sheet
 from minit2v.datasets import LatentCache, captioned, crop_batch, pixel_batch, to_frames, to_pixels
 from minit2v.diffusion import FlowMatching
+from minit2v.errors import UserError
 from minit2v.evaluation import draw_prompts, generate_all
 from minit2v.metrics import adherence
 from minit2v.pipeline import TextToVideo
@@ -41,17 +42,25 @@ class VAETask(Task):
     Saturated pixels (the subject's) count more, for they are few and carry the caption; a plain L1 is content
     with gray blobs. The error of frame-to-frame change keeps a decoder from flickering (chapter, section 3).
     Two steps in three see small crops, most of them of the subject; every third one sees whole clips.
+
+    `decoder_only` keeps the encoder, and so the latents, as they are: the pictures get better, and denoisers that were
+    trained on these latents remain good.
     """
 
     foreground, change, kl = 4.0, 1.0, 5e-4  # weights
     crop, crop_frames, crops = 32, 9, 4  # px, frames, and how many of each clip
 
-    def __init__(self, recipe: VAERecipe, start: str | None = None):
+    def __init__(self, recipe: VAERecipe, start: str | None = None, decoder_only: bool = False):
         self.name, self.vae, self.world, self.start = recipe.name, recipe.vae, WORLDS[recipe.world], located(start)
+        self.decoder_only = decoder_only
+        if decoder_only and start is None:
+            raise UserError("a decoder alone is trained on latents that exist: start with their VAE's checkpoint")
         self.config = {"kind": "vae", "world": recipe.world, "vae": asdict(recipe.vae)}
 
     def build(self) -> VAE:
-        return begin(VAE(self.vae), self.start)
+        vae = begin(VAE(self.vae), self.start)
+        vae.encoder.requires_grad_(not self.decoder_only)
+        return vae
 
     def batch(self, seed: int, step: int, indices: range) -> Tensor:
         if step % 3 and self.world.width > self.crop:

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from minit2v.checkpoints import save_weights
-from minit2v.datasets import fill_cache, to_pixels
+from minit2v.datasets import fill_cache, pixel_batch, to_pixels
 from minit2v.dit import DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
 from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance
-from minit2v.training import generator_of
+from minit2v.training import Settings, generator_of, train
 from minit2v.vae import VAE, VAEConfig
 from minit2v.world.captions import is_held_out, parse
 from minit2v.world.scenes import NANO
@@ -131,3 +131,19 @@ def test_training_can_begin_with_a_checkpoint(tmp_path):
     assert not torch.equal(begun.encoder.enter.weight, fresh.encoder.enter.weight)
     with pytest.raises(UserError, match="does not exist"):
         VAETask(recipe, str(tmp_path / "none.safetensors"))
+
+
+def test_a_decoder_alone_learns_and_leaves_the_latents(tmp_path):
+    torch.manual_seed(3)
+    vae, file = VAE(TINY), tmp_path / "vae.safetensors"
+    recipe = VAERecipe("tiny", "nano", TINY, {})
+    calibrate(vae, NANO, 16)
+    save_weights(file, vae, VAETask(recipe).config, half=False)
+    settings = Settings(steps=3, batch=2, warmup=1, optimizer="muon", log_every=1)
+    result = train(VAETask(recipe, str(file), decoder_only=True), settings, tmp_path / "run", quiet=True)
+    pixels = pixel_batch(0, 0, range(2), NANO)
+    latents = vae.encode(pixels)
+    assert torch.equal(result.model.encode(pixels), latents)
+    assert not torch.allclose(result.model.decode(latents), vae.decode(latents), atol=1e-3)
+    with pytest.raises(UserError, match="start"):
+        VAETask(recipe, decoder_only=True)

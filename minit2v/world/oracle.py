@@ -148,12 +148,13 @@ def _watch(video: np.ndarray, world: World) -> Reading:
     luma = video @ ground.WEIGHTS
     dark, share, rgb = tracking.paint(video, mask, vivid)
     form = _form(mask, mask, dark, world)
-    present = form.area >= tracking.LEAST_AREA
+    present = (form.area >= tracking.LEAST_AREA) & (form.area < tracking.MOST_AREA * mask[0].size)
     body = cover = mask
     if present.any():
-        subject, texture = _identify(form, share, present & (form.area > 0.7 * form.area.max()), world)
+        subject, texture = _identify(form, share, present & (form.area > 0.7 * form.area[present].max()), world)
         cover, hazy = tracking.soften(mask, vivid, texture == "plain")
         form = _form(cover, hazy, dark, world)
+        present &= form.area > 1
         body = tracking.box(*form.place("tank"), mask.shape) if subject == "tank" else cover
     whole = mask | (body > 0.5)
     place = ground.look(luma, ~_in_the_way(whole), world)
@@ -194,7 +195,7 @@ def _in_full_view(mask, area, present, band: tuple[int, int] | None) -> np.ndarr
     visible = present.copy()
     if band is not None:
         beside = mask[:, :, band[0] - 1 : band[1] + 1].any(axis=(1, 2))
-        visible &= ~beside | (area > 0.93 * area.max())  # it may just touch the pillar
+        visible &= ~beside | (area > 0.93 * area[present].max(initial=0))  # it may just touch the pillar
     edge = mask[:, [0, -1]].sum(axis=(1, 2)) + mask[:, :, [0, -1]].sum(axis=(1, 2))
     whole = visible & (edge <= 2)
     return whole if whole.any() else visible

@@ -216,7 +216,8 @@ def _act(truth: Truth, motion: str, t: np.ndarray, meaning: Meaning) -> None:
     if motion in ("left", "right", "up", "down"):
         step = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[motion]
         truth.offset += speed * t[:, None] * np.array(step)
-        truth.stride += 0.5 * np.sin(2 * np.pi * STEP_CYCLES * t * min(speed / GLIDE, 1)) * (motion in ("left", "right"))
+        if motion in ("left", "right"):
+            truth.stride += 0.5 * np.sin(2 * np.pi * STEP_CYCLES * t * min(speed / GLIDE, 1))
     elif motion == "bounces":  # thrown nowhere, dropped from rest: y = g t^2 / 2 until the floor, then mirrored
         phase = (t * rate / CYCLE_SECONDS[motion]) % 1.0
         truth.offset[:, 1] += DROP * (1 - _height(phase))

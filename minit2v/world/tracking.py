@@ -16,6 +16,7 @@ from minit2v.world.ground import WEIGHTS, Ground, vertex
 from minit2v.world.outlines import sample
 
 LEAST_AREA = 12  # px: less is no subject
+MOST_AREA = 0.7  # of the picture: more is noise, for the largest subject leaves a margin
 VIVID = 0.18  # distance from gray, of 1 or so: less is no color
 IN_PLANE = np.zeros((3, 3, 3), dtype=bool)  # neighbors within a frame, never between frames
 IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)

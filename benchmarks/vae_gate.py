@@ -17,18 +17,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from minit2v.checkpoints import load_into, load_weights
+from minit2v.checkpoints import load_weights
 from minit2v.datasets import captioned, to_frames, to_pixels, wild
 from minit2v.metrics import flicker, wilson
-from minit2v.vae import VAE, VAEConfig
+from minit2v.pipeline import load_vae
+from minit2v.vae import VAE
 from minit2v.world import captions, scenes
 from minit2v.world.oracle import judge, lab, matches
 from minit2v.world.render import render, subject_mask
-
-
-def load(name: str) -> tuple[VAE, scenes.World]:
-    config, tensors = load_weights(name)
-    return load_into(VAE(VAEConfig(**config["vae"])), tensors, name).eval(), scenes.WORLDS[config["world"]]
 
 
 def there_and_back(vae: VAE, frames: np.ndarray) -> np.ndarray:
@@ -56,7 +52,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("held-out", "train"), default="held-out")
     parser.add_argument("--seed", default="gate")
     options = parser.parse_args()
-    vae, world = load(options.vae)
+    vae, world = load_vae(options.vae), scenes.WORLDS[load_weights(options.vae)[0]["world"]]
     right, asked, joint, ratios, errors, start = Counter(), Counter(), 0, [], [], time.perf_counter()
     for index in range(options.n):
         text, staged = captioned(f"{options.seed} {index}", world, options.split)

@@ -122,7 +122,7 @@ def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train",
     Latents are the posterior's means: its spread is far below the noise that training adds.
     """
     folder = Path(folder)
-    about = {"world": world.name, "split": split, "seed": seed, "count": count, "vae": weights_id(vae)}
+    about = {"world": world.name, "split": split, "seed": seed, "count": count, "vae": encoder_id(vae)}
     if (folder / "clips.json").exists():
         cache = LatentCache(folder)
         found = {key: cache.about.get(key) for key in about}
@@ -144,6 +144,7 @@ def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train",
     return LatentCache(folder)
 
 
-def weights_id(module: torch.nn.Module) -> float:
-    """A number that tells one set of weights from another."""
-    return round(sum(float(p.double().abs().sum()) for p in module.state_dict().values()), 3)
+def encoder_id(vae: VAE) -> float:
+    """A number that tells whose latents these are: of all that makes them, and not of the decoder."""
+    weights = [*vae.encoder.state_dict().values(), vae.mean, vae.std]
+    return round(sum(float(weight.double().abs().sum()) for weight in weights), 3)

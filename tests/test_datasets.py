@@ -73,6 +73,16 @@ def test_cache_holds_the_encoded_clips_and_new_words_for_them(tmp_path):
     assert (tmp_path / "latents" / "latents.npy").stat().st_mtime_ns == before  # used as it is
 
 
+def test_cache_outlives_a_better_decoder(tmp_path):
+    vae = tiny_vae()
+    datasets.fill_cache(tmp_path / "latents", vae, 8, NANO)
+    vae.decoder.load_state_dict(tiny_vae(1).decoder.state_dict())
+    assert len(datasets.fill_cache(tmp_path / "latents", vae, 8, NANO)) == 8
+    vae.std.mul_(2)
+    with pytest.raises(UserError, match="other latents"):
+        datasets.fill_cache(tmp_path / "latents", vae, 8, NANO)
+
+
 def test_cache_of_another_vae_or_a_half_made_one_is_refused(tmp_path):
     datasets.fill_cache(tmp_path / "latents", tiny_vae(), 8, NANO)
     with pytest.raises(UserError, match="other latents"):

@@ -87,7 +87,8 @@ SORA = Recipe(
     world="standard",
     vae="video-vae",
     denoiser=DiTConfig(channels=24, patch=(1, 2, 2), dim=192, layers=6, heads=6, attention="full"),
-    training=dict(batch=48, steps=6000, warmup=100, decay=0.4, ema=0.998, **_MUON),
+    training=dict(batch=48, steps=6000, warmup=80, decay=0.45, ema=0.998, **_MUON)
+    | dict(learning_rate=1.5e-3, muon_learning_rate=4e-3),
 )
 
 # Small enough to be trained in a lesson, from random weights, in minutes.

@@ -295,6 +295,8 @@ def _task(recipe, settings, folder, options, group):
 
     if isinstance(recipe, VAERecipe):
         task = VAETask(recipe, options.start, options.decoder_only)
+    elif options.decoder_only:
+        raise UserError(f"--decoder-only: {recipe.name!r} has no decoder of its own; train its VAE {recipe.vae!r}")
     else:
         task = DenoiserTask(recipe, None, load_vae(options.vae or recipe.vae, recipe.world), options.start)
     about = {"task": task.name, "config": task.config, "settings": asdict(settings)}

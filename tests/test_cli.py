@@ -324,6 +324,8 @@ def test_a_system_is_refused_a_folder_before_its_clips_are_encoded(run, small_re
         (["--system", "tiny", "--out", "x", "--clips", "0"], "--clips 0"),
         (["--system", "tiny", "--out", "x"], "no checkpoint is named 'tiny-vae'"),
         (["--system", "tiny-vae", "--out", "x", "--resume"], "holds no run to resume"),
+        (["--system", "tiny-vae", "--out", "x", "--decoder-only"], "start with their VAE's checkpoint"),
+        (["--system", "tiny", "--out", "x", "--decoder-only"], "train its VAE 'tiny-vae'"),
         (["--system", "tiny-vae"], "--out"),
     ],
 )

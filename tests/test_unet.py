@@ -1,0 +1,337 @@
+"""The U-Net by its values: which outputs move, what stays the same, and what a fresh one predicts."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch import nn
+
+from minit2v.attention import naive_attention
+from minit2v.errors import UserError
+from minit2v.optimizers import hidden_matrices
+from minit2v.text import TextFeatures
+from minit2v.unet import UNet, UNetConfig
+
+SMALL = dict(channels=3, widths=(8, 12), blocks=(1, 1), heads=2, text_dim=10, embedding=6)
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def opened(net, seed=0):
+    """The same network with every weight random: no zero of its start is left."""
+    torch.manual_seed(seed)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return net.eval()
+
+
+def model(**changes):
+    return opened(UNet(UNetConfig(**{**SMALL, **changes})))
+
+
+def words(b=2, n=4):
+    """Text features, the last word of sample 0 being padding."""
+    mask = torch.ones(b, n, dtype=torch.bool)
+    mask[0, -1] = False
+    return TextFeatures(random(b, n, 10, seed=1), mask, random(b, 10, seed=2))
+
+
+def levels(b=2, f=3):
+    return torch.linspace(0.2, 0.9, b * f).reshape(b, f)
+
+
+def moved(before, after):
+    """Which (frame, row, column) latents of batch element 0 changed: bool (f, h, w)."""
+    return (before - after).abs().amax(2)[0] > 1e-6
+
+
+def frames_moved(before, after):
+    """The frames of batch element 0 that changed, each of them everywhere; no other sample changed at all."""
+    torch.testing.assert_close(after[1:], before[1:], rtol=0, atol=1e-6)
+    changed = moved(before, after).flatten(1)
+    assert torch.equal(changed.any(1), changed.all(1))
+    return changed.any(1).nonzero().flatten().tolist()
+
+
+# ---- the start ----
+
+
+def test_a_fresh_unet_predicts_exactly_zero():
+    torch.manual_seed(0)
+    net = UNet(UNetConfig(**SMALL))
+    assert torch.equal(net(random(2, 3, 3, 4, 4), levels(), words()), torch.zeros(2, 3, 3, 4, 4))
+
+
+def test_a_fresh_block_is_the_identity():
+    torch.manual_seed(0)
+    net, x = UNet(UNetConfig(**SMALL)), random(2, 3, 2, 2, 12)
+    rotation = net.rotations(3, 4, 4)[1]
+    assert torch.equal(net.middle[0].block(x, random(2, 3, 6), words(), rotation), x)
+
+
+def test_gradients_reach_every_parameter():
+    net = model()
+    net(random(2, 3, 3, 4, 4), levels(), words()).square().sum().backward()
+    idle = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not idle
+
+
+def train(net, steps, *extra):
+    """A few steps of plain gradient descent towards noise; returns the gradients of the last."""
+    for _ in range(steps):
+        error = net(random(2, 3, 3, 4, 4), levels(), words(), *extra) - random(2, 3, 3, 4, 4, seed=5)
+        gradients = torch.autograd.grad(error.square().mean(), list(net.parameters()), materialize_grads=True)
+        with torch.no_grad():
+            for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+                parameter -= 0.5 * gradient
+    return dict(zip([name for name, _ in net.named_parameters()], gradients, strict=True))
+
+
+def test_training_opens_the_zeros():
+    """From the true start: the head learns first, then the branches' last layers, then all."""
+    torch.manual_seed(0)
+    gradients = train(UNet(UNetConfig(**SMALL)), 3)
+    assert not [name for name, gradient in gradients.items() if not gradient.abs().sum() > 0]
+
+
+def test_the_parameters_are_those_of_the_formula():
+    """Counted by hand: k² per convolution, two vectors per norm, and so on."""
+
+    def linear(a, b):
+        return a * b + b
+
+    def conv(a, b):
+        return linear(9 * a, b)
+
+    def block(c, attention):
+        text, d, head = 128, 128, c // 4
+        self_attention = linear(c, 3 * c) + linear(c, c) + 2 * head
+        cross_attention = linear(c, c) + linear(text, 2 * c) + linear(c, c) + 2 * head
+        convolutions = 2 * c + 2 * conv(c, c) + linear(d, 2 * c)
+        return convolutions + attention * (4 * c + self_attention + cross_attention)
+
+    embedding = linear(256, 128) + linear(128, 128) + linear(128, 128) + linear(128, 128)
+    ends = conv(4, 64) + 2 * 64 + conv(64, 4)
+    between = linear(4 * 64, 128) + linear(128, 4 * 64) + linear(4 * 128, 192) + linear(192, 4 * 128)
+    merges = linear(2 * 64, 64) + linear(2 * 128, 128)
+    blocks = 2 * block(64, False) + 2 * block(128, True) + 2 * block(192, True)
+    net = UNet(UNetConfig(widths=(64, 128, 192), blocks=(1, 1, 2)))
+    assert sum(p.numel() for p in net.parameters()) == embedding + ends + between + merges + blocks
+
+
+# ---- who sees whom ----
+
+
+def test_a_frame_moves_itself_only():
+    net, x = model(), random(2, 3, 3, 4, 4)
+    changed = x.clone()
+    changed[0, 1, 0, 2, 1] += 1
+    assert frames_moved(net(x, levels(), words()), net(changed, levels(), words())) == [1]
+
+
+def test_a_frames_noise_level_moves_that_frame_only():
+    net, x, level = model(), random(2, 3, 3, 4, 4), levels()
+    changed = level.clone()
+    changed[0, 2] = 0.1
+    assert frames_moved(net(x, level, words()), net(x, changed, words())) == [2]
+
+
+def test_permuted_frames_come_out_permuted():
+    net, x, level, order = model(), random(2, 3, 3, 4, 4), levels(), torch.tensor([2, 0, 1])
+    before, after = net(x, level, words()), net(x[:, order], level[:, order], words())
+    torch.testing.assert_close(after, before[:, order], rtol=0, atol=1e-5)
+
+
+def test_each_sample_stands_alone():
+    net, x, text = model(), random(2, 3, 3, 4, 4), words()
+    both = net(x, levels(), text)
+    for i in range(2):
+        one = TextFeatures(text.tokens[i : i + 1], text.mask[i : i + 1], text.pooled[i : i + 1])
+        torch.testing.assert_close(net(x[i : i + 1], levels()[i : i + 1], one)[0], both[i], rtol=1e-5, atol=1e-5)
+
+
+def test_padded_words_have_no_influence_and_real_ones_have():
+    net, x, text = model(), random(2, 3, 3, 4, 4), words()
+    before = net(x, levels(), text)
+    text.tokens[0, -1] += 100  # padding
+    assert torch.equal(net(x, levels(), text), before)
+    torch.testing.assert_close(net(x, levels(), text.padded(9)), before, rtol=0, atol=1e-5)
+    text.tokens[0, 1] += 1  # a real word
+    assert frames_moved(before, net(x, levels(), text)) == [0, 1, 2]
+
+
+def test_the_pooled_text_moves_everything():
+    net, x, text = model(), random(2, 3, 3, 4, 4), words()
+    before = net(x, levels(), text)
+    text.pooled[0] += 1
+    assert frames_moved(before, net(x, levels(), text)) == [0, 1, 2]
+
+
+# ---- the U ----
+
+
+def test_only_skips_carry_what_the_coarse_scales_lose():
+    """Without attention a block reaches 2 pixels. With the grow layer silent, nothing comes back from the coarse
+    scale: what still crosses the U went over the skip, and stays near."""
+    x, text, level = random(1, 1, 3, 16, 16), words(1), levels(1, 1)
+    changed = x.clone()
+    changed[..., 8, 8] += 1
+
+    def reach(net):
+        return moved(net(x, level, text), net(changed, level, text))[0]
+
+    net = model(attention_from=2)
+    coarse_too = reach(net)
+    for grow in net.grow:
+        nn.init.zeros_(grow.linear.weight)
+    near = torch.zeros(16, 16, dtype=torch.bool)
+    near[2:15, 2:15] = True  # embed 1, block down 2, block up 2, head 1
+    assert torch.equal(reach(net), near)
+    assert (coarse_too & ~near).any()
+
+
+def test_detail_within_a_coarse_pixel_needs_the_skip():
+    """Silence the skip's half of the merge: the way over the coarse scale is all that is left."""
+    net, x = model(), random(1, 2, 3, 4, 4)
+    before = net(x, levels(1, 2), words(1))
+    for layers in net.up:
+        for layer in layers:
+            layer.merge.weight.data[:, layer.merge.out_features :] = 0  # [x, skip]
+    assert (net(x, levels(1, 2), words(1)) - before).abs().max() > 1e-2
+    net.embed.conv.weight.data[:] *= 1.5
+    assert (net(x, levels(1, 2), words(1)) - before).abs().max() > 1e-2
+
+
+def test_each_skip_goes_to_its_twin():
+    """Two layers per scale: the last on the way down is the first on the way up."""
+    net, seen = model(blocks=(2, 1)), {}
+    for side in ("down", "up"):
+        for i, layer in enumerate(getattr(net, side)[0]):
+            layer.register_forward_hook(
+                lambda layer, args, kwargs, out, key=(side, i): seen.update({key: (kwargs, out)}), with_kwargs=True
+            )
+    net(random(1, 2, 3, 4, 4), levels(1, 2), words(1))
+    for i in range(2):
+        assert seen["up", i][0]["skip"] is seen["down", 1 - i][1]
+
+
+def test_shrink_and_grow_keep_places():
+    net = model()
+    shrink, grow = net.shrink[0].linear, net.grow[0].linear
+    x = random(1, 1, 4, 6, 8)
+    expected = shrink(torch.cat([x[0, 0, 2, 4], x[0, 0, 2, 5], x[0, 0, 3, 4], x[0, 0, 3, 5]]))
+    torch.testing.assert_close(net.shrink[0](x)[0, 0, 1, 2], expected)
+    x = random(1, 1, 2, 3, 12)
+    place = grow(x[0, 0, 1, 2])[2 * 8 : 3 * 8]  # row 1, column 0 of the 2 × 2
+    torch.testing.assert_close(net.grow[0](x)[0, 0, 3, 4], place)
+
+
+# ---- a naive reference of one block, from the equations ----
+
+
+def layer_norm(x, norm=None):
+    y = (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, unbiased=False) + 1e-6).sqrt()
+    return y if norm is None else y * norm.weight + norm.bias
+
+
+def silu(x):
+    return x / (1 + torch.exp(-x))
+
+
+def naive_conv(x, conv):
+    """A 3 × 3 convolution with zeros around the picture, tap by tap: x (b, f, h, w, c)."""
+    y = torch.zeros_like(x) + conv.bias
+    h, w = x.shape[2:4]
+    for row in range(h):
+        for column in range(w):
+            for i in range(3):
+                for j in range(3):
+                    r, c = row + i - 1, column + j - 1
+                    if 0 <= r < h and 0 <= c < w:
+                        y[:, :, row, column] += x[:, :, r, c] @ conv.weight[:, :, i, j].T
+    return y
+
+
+def heads(x):  # (b, n, 2 · d) -> (b, 2, n, d)
+    return torch.stack(x.chunk(2, dim=-1), 1)
+
+
+def rms(x, norm):
+    return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * norm.weight
+
+
+def turned(x, angles):
+    """Queries or keys (b, heads, n, d) turned by angles (n, d/2), channel pair by channel pair."""
+    z = torch.complex(x[..., 0::2], x[..., 1::2]) * torch.polar(torch.ones_like(angles), angles)
+    return torch.stack([z.real, z.imag], -1).flatten(-2)
+
+
+def naive_self_attention(x, attention, angles):
+    q, k, v = (heads(part) for part in attention.qkv(x).chunk(3, dim=-1))
+    q, k = turned(rms(q, attention.norm_q), angles), turned(rms(k, attention.norm_k), angles)
+    return attention.out(torch.cat(naive_attention(q, k, v).unbind(1), -1))
+
+
+def naive_cross_attention(x, attention, text):
+    q = rms(heads(attention.q(x)), attention.norm_q)
+    k, v = (heads(part) for part in attention.kv(text.tokens).chunk(2, dim=-1))
+    mixed = naive_attention(q, rms(k, attention.norm_k), v, text.mask[:, None, None])
+    return attention.out(torch.cat(mixed.unbind(1), -1))
+
+
+def naive_convolve(x, block, embedding, conv):
+    shift, scale = block.modulation(silu(embedding))[:, :, None, None].chunk(2, dim=-1)
+    y = conv(silu(layer_norm(x, block.norm_conv)), block.conv_in.conv)
+    return conv(silu(layer_norm(y) * (1 + scale) + shift), block.conv_out.conv)
+
+
+def test_a_block_follows_its_equations():
+    net = model().double()
+    block, text = net.middle[0].block, words().to(torch.float64)
+    x, embedding = random(2, 3, 2, 2, 12).double(), random(2, 3, 6, seed=4).double()
+    rotation = net.rotations(3, 4, 4)[1].to(torch.complex128)
+
+    expected = x + naive_convolve(x, block, embedding, naive_conv)
+    tokens = expected.reshape(6, 4, 12)  # each frame a sequence of its own
+    normed = layer_norm(tokens, block.norm_attention)
+    tokens = tokens + naive_self_attention(normed, block.attention.attention, rotation[0].angle())
+    tokens = tokens.reshape(2, 12, 12)  # each clip one sequence
+    tokens = tokens + naive_cross_attention(layer_norm(tokens, block.norm_text), block.text_attention, text)
+    torch.testing.assert_close(block(x, embedding, text, rotation), tokens.view_as(x), rtol=0, atol=1e-10)
+
+
+# ---- sizes, optimizers, bad input ----
+
+
+@pytest.mark.parametrize("frames", [1, 5, 17])
+def test_sizes_other_than_in_training_run(frames):
+    velocity = model()(random(1, frames, 3, 6, 10), levels(1, frames), words(1))
+    assert velocity.shape == (1, frames, 3, 6, 10)
+    assert velocity.isfinite().all()
+
+
+def test_muon_gets_the_hidden_matrices():
+    net = UNet(UNetConfig(**SMALL))
+    hidden = hidden_matrices(net)
+    assert {"down.0.0.block.conv_in.conv.weight", "middle.0.block.attention.attention.qkv.weight"} <= set(hidden)
+    assert {"shrink.0.linear.weight", "up.0.0.merge.weight"} <= set(hidden)
+    assert not [name for name in hidden if name.startswith(("embed", "head")) or "modulation" in name]
+
+
+@pytest.mark.parametrize("shape,word", [((1, 3, 3, 4, 5), "width 5"), ((1, 3, 3, 3, 4), "height 3")])
+def test_latents_that_do_not_halve(shape, word):
+    with pytest.raises(UserError, match=f"latent {word} does not halve evenly: use a multiple of 2"):
+        model()(random(*shape), levels(1), words(1))
+
+
+def test_configurations():
+    config = UNetConfig(**SMALL)
+    assert UNetConfig(**json.loads(json.dumps(asdict(config)))) == config
+    assert UNetConfig().grid(17, 8, 12) == (17, 2, 3)
+    with pytest.raises(UserError, match="width 12 does not split into 5 heads"):
+        UNetConfig(**{**SMALL, "widths": (20, 12), "heads": 5})
+    with pytest.raises(UserError, match="give one number per width"):
+        UNetConfig(**{**SMALL, "blocks": (1,)})

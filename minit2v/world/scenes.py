@@ -24,12 +24,13 @@ LEAST_CYCLES = {"bounces": 1.0, "circles": 0.5, "talks": 1.0, "sloshes": 1.0}  #
 RADIUS = 9.0  # px, of a circle
 GROWTH = np.log(1.5) / 2  # 1/s: grows by half in two seconds
 SPIN = np.pi / 3  # rad/s, clockwise on the screen; 7.5 degrees per frame at 8 fps
-SLOSH_TILT, SLOSH_DAMPING = 0.22, 0.7  # water height at the wall in tank widths, and 1/s
+SLOSH_TILT, SLOSH_DAMPING = 0.26, 0.7  # water height at the wall in tank widths, and 1/s
 STEP_CYCLES = 2.0  # strides per second of a walking dog, and the most: at 8 fps, 4 would look like none
 PAN = 8.0  # px/s
 ZOOM = np.log(1.3) / 2  # 1/s: pushes in by 30 % in two seconds
 SHADOW = (4.0, 4.0)  # px: the light stands to the upper left, for ever
-PILLAR_WIDTH, PILLAR_GLIDE = 22.0, 20.0  # px and px/s: wider than what passes, and fast enough to come out
+PILLAR_WIDTH, PILLAR_GLIDE = 21.8, 20.95  # px and px/s: wider than a dog, and fast enough for it to come out
+PILLAR_SHARE = 0.04  # of the meanings that are drawn
 STRIPE_PERIOD, DOT_PERIOD, DOT_RADIUS = 0.40, 0.44, 0.105  # in widths of the subject
 DARK = 0.42  # stripes and dots are the subject's color times this
 
@@ -230,9 +231,9 @@ def _act(truth: Truth, motion: str, t: np.ndarray, meaning: Meaning) -> None:
         truth.angle += SPIN * rate * t
     elif motion == "talks":
         truth.mouth += (1 - np.cos(2 * np.pi * t * rate / CYCLE_SECONDS[motion])) / 2
-    elif motion == "sloshes":
+    elif motion == "sloshes":  # pushed while level, so that it is level before and after
         swing = 2 * np.pi * t * rate / CYCLE_SECONDS[motion]
-        truth.tilt += SLOSH_TILT * np.exp(-SLOSH_DAMPING * rate * t) * np.cos(swing)
+        truth.tilt += SLOSH_TILT * np.exp(-SLOSH_DAMPING * rate * t) * np.sin(swing)
 
 
 def _height(phase: np.ndarray) -> np.ndarray:
@@ -372,21 +373,27 @@ def sample_meaning(rng: random.Random, world: World = STANDARD, split: str = "tr
 
 
 def _draw(rng: random.Random, world: World) -> Meaning:
+    """The motion first, so that each is as frequent as any other: few subjects can talk or slosh."""
+
     def some(values, usual=None, p_usual=0.0):
         return usual if rng.random() < p_usual else rng.choice(values)
 
-    subject = rng.choice(world.subjects)
-    legal = [m for m in captions.REPERTOIRE[subject] if m in world.motions]
-    count = 2 if world.rich and rng.random() < 0.2 else 1
-    motions = tuple(rng.choice(legal) for _ in range(count))
+    pillar = world.rich and rng.random() < PILLAR_SHARE
+    first = rng.choice(("left", "right") if pillar else world.motions)
+    subject = rng.choice([s for s in world.subjects if first in captions.REPERTOIRE[s]])
+    motions = (first,)
+    if world.rich and not pillar and rng.random() < 0.2:
+        motions += (rng.choice([m for m in captions.REPERTOIRE[subject] if m in world.motions]),)
+        motions = motions[:: rng.choice((1, -1))]
+    free = motions != ("still",) and not pillar  # to choose a speed
     return Meaning(
         subject=subject,
         motions=motions,
         color=some(world.colors, None, 0.04),
         texture=some(world.textures, "plain", 0.3) if subject not in captions.ONLY_PLAIN else "plain",
-        size=some(tuple(world.sizes), None, 0.1),
-        speed=some(world.speeds, "normal", 0.4) if motions != ("still",) else "normal",
-        camera=some(world.cameras, "hold", 0.4),
+        size="small" if pillar else some(tuple(world.sizes), None, 0.1),
+        speed=some(world.speeds, "normal", 0.4) if free else "normal",
+        camera="hold" if pillar else some(world.cameras, "hold", 0.4),
         background=some(world.backgrounds, None, 0.1),
-        pillar=world.rich and rng.random() < 0.12 and motions[0] in ("left", "right"),
+        pillar=pillar,
     )

@@ -37,6 +37,9 @@ def attend(q, k, v, mask=None):
     q (b, h, n, d), k and v (b, h, m, d) with h heads -> (b, h, n, d). mask: bool, broadcastable to
     (b, h, n, m), True where a query may look at a key; every query needs one such key.
     """
+    if torch.is_autocast_enabled(q.device.type) and q.device.type == "cpu":
+        with torch.autocast("cpu", enabled=False):  # the gradient in bf16 takes six times as long
+            return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
@@ -102,9 +105,10 @@ def rotary_3d(frames, height, width, head_dim, theta=100.0, offset=(0, 0, 0), dt
 
 def apply_rotary(x, rotation):
     """Turn queries or keys x (..., n, d) by rotation (n, d/2): (x₀ + i x₁) · e^{i·angle}, pair by pair."""
-    pairs = x.to(rotation.real.dtype).unflatten(-1, (-1, 2))  # (..., n, d/2, 2)
-    turned = torch.view_as_complex(pairs) * rotation
-    return torch.view_as_real(turned).flatten(-2).to(x.dtype)  # (..., n, d)
+    x0, x1 = x.to(rotation.real.dtype).unflatten(-1, (-1, 2)).unbind(-1)  # (..., n, d/2) each
+    cos, sin = rotation.real, rotation.imag
+    turned = torch.stack([x0 * cos - x1 * sin, x0 * sin + x1 * cos], dim=-1)  # in reals, which compilers can fuse
+    return turned.flatten(-2).to(x.dtype)  # (..., n, d)
 
 
 # ---- modules ---------------------------------------------------------------------------------------------
@@ -120,20 +124,27 @@ def merge_heads(x):
     return rearrange(x, "b h n d -> b n (h d)")
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention of a sequence (b, n, dim), with QK-norm and optional rotary positions.
+class QKNorm(nn.RMSNorm):
+    """Queries and keys are RMS-normalized per head, so that the scores cannot grow without bound and the softmax
+    cannot freeze (Dehghani et al. 2023, ViT-22B). In the weights' precision, also under autocast."""
 
-    QK-norm (Dehghani et al. 2023, ViT-22B): queries and keys are RMS-normalized per head, so that the scores
-    cannot grow without bound and the softmax cannot freeze.
-    """
+    def __init__(self, head_dim):
+        super().__init__(head_dim, eps=1e-6)
+
+    def forward(self, x):  # (b, h, n, d)
+        return super().forward(x.to(self.weight.dtype))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention of a sequence (b, n, dim), with QK-norm and optional rotary positions."""
 
     def __init__(self, dim, heads):
         super().__init__()
         check_heads(dim, heads)
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim)
-        self.norm_q = nn.RMSNorm(dim // heads, eps=1e-6)
-        self.norm_k = nn.RMSNorm(dim // heads, eps=1e-6)
+        self.norm_q = QKNorm(dim // heads)
+        self.norm_k = QKNorm(dim // heads)
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x, rotation=None, mask=None):
@@ -154,8 +165,8 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.q = nn.Linear(dim, dim)
         self.kv = nn.Linear(context_dim, 2 * dim)
-        self.norm_q = nn.RMSNorm(dim // heads, eps=1e-6)
-        self.norm_k = nn.RMSNorm(dim // heads, eps=1e-6)
+        self.norm_q = QKNorm(dim // heads)
+        self.norm_k = QKNorm(dim // heads)
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x, context, mask=None):

@@ -105,6 +105,8 @@ def parser() -> Parser:
     learn.add_argument("--start", metavar="W", help="begin with the weights of this checkpoint, not with random ones")
     learn.add_argument("--decoder-only", action="store_true", help="a VAE's: keep its encoder, and so its latents")
     learn.add_argument("--vae", metavar="V", help="a system's VAE; default: the recipe's")
+    learn.add_argument("--bf16", action="store_true", help="half precision, where the machine multiplies it natively")
+    learn.add_argument("--compile", action="store_true", help="fuse operations; needs a C++ compiler")
     learn.add_argument("--threads", type=int, metavar="N", help="of torch; default: its own choice")
     return top
 

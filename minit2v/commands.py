@@ -278,6 +278,7 @@ def _settings(recipe, options):
             raise UserError(f"--{name} {value}: give a number of at least {least}")
     given = {name: getattr(options, name) for name in ("steps", "minutes", "batch", "threads")}
     given = {name: value for name, value in given.items() if value is not None}
+    given |= {name: True for name in ("bf16", "compile") if getattr(options, name)}
     if "minutes" in given:
         given.setdefault("steps", None)
     return Settings(**{"picture_every": 500, **recipe.training, **given, "seed": options.seed})

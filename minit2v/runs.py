@@ -33,6 +33,7 @@ class Run:
             settings.weight_decay,
             settings.betas,
             settings.muon_learning_rate,
+            settings.bf16,
         )
         self.step, self.seconds = 0, 0.0
         self.end, self.planned = settings.steps, settings.minutes is None  # planned: `end` is final

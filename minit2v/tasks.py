@@ -47,7 +47,7 @@ class VAETask(Task):
     trained on these latents remain good.
     """
 
-    foreground, change, kl = 4.0, 1.0, 5e-4  # weights
+    foreground, change, kl = 4.0, 1.0, 1e-2  # weights
     crop, crop_frames, crops = 32, 9, 4  # px, frames, and how many of each clip
 
     def __init__(self, recipe: VAERecipe, start: str | None = None, decoder_only: bool = False):
@@ -131,7 +131,7 @@ class DenoiserTask(Task):
             texts.append(text)
             keep.append(rng.random() >= self.recipe.drop_text)
             known.append(rng.random() < self.recipe.known)
-        ids, mask = self.model.tokenizer.encode(texts)
+        ids, mask = self.model.tokenizer.encode(texts, multiple=8)
         given = torch.zeros(len(indices), latents[0].shape[0], dtype=torch.bool)  # (b, f)
         given[:, 0] = torch.tensor(known)
         return {"latents": torch.stack(latents), "ids": ids, "mask": mask, "keep": torch.tensor(keep), "known": given}

@@ -64,14 +64,15 @@ class Tokenizer:
         self.index()
         return slot
 
-    def encode(self, texts, device=None):
-        """Texts -> ids (b, n) long, mask (b, n) bool, True = a real token; n is the longest text's, start included.
+    def encode(self, texts, device=None, multiple=1):
+        """Texts -> ids (b, n) long, mask (b, n) bool, True = a real token; n is the longest text's, start included,
+        or the next `multiple` of it: few shapes, for what is compiled for each.
 
         Case and punctuation do not matter. Raises UserError for an unknown word, an empty text, letters that are
         not Latin, or more than `max_words` words.
         """
         rows = [[self.ids[START], *self.word_ids(text)] for text in ([texts] if isinstance(texts, str) else texts)]
-        longest = max(map(len, rows))
+        longest = -(-max(map(len, rows)) // multiple) * multiple
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)  # (b, n)
         lengths = torch.tensor([len(row) for row in rows], device=device)
         return ids, torch.arange(longest, device=device) < lengths[:, None]  # (b, n), (b, n)

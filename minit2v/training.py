@@ -83,7 +83,8 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.99)  # AdamW's
     clip_norm: float | None = 1.0  # greatest norm of the whole gradient
     ema: float = 0.999  # share of the averaged weights that one step keeps
-    bf16: bool = False  # autocast the loss; for GPUs
+    bf16: bool = False  # autocast the loss, and Muon's products: where the machine multiplies bf16 natively (GPUs, some CPUs)
+    compile: bool = False  # fuse the operations of repeated layers; needs a C++ compiler, and a minute to start
     # From here on, nothing changes the weights (but threads their last bits): a resumed run may differ.
     save_every: int = 250  # steps, like the next three
     log_every: int = 10
@@ -201,6 +202,10 @@ def train(task, settings, out_dir, resume=False, device=None, quiet=False):
 def _start(task, settings, folder, group):
     torch.manual_seed(seed_of(settings.seed, "weights"))
     run = Run(task.build().to(group.device), settings, folder)
+    if settings.compile:
+        for layers in [module for module in run.model.modules() if isinstance(module, nn.ModuleList)]:
+            for layer in layers:
+                layer.compile(dynamic=False)
     if run.state_file.exists():
         changed = run.load()
         if changed and group.is_first:

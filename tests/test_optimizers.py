@@ -44,6 +44,12 @@ def test_a_batch_equals_one_at_a_time():
     torch.testing.assert_close(orthogonalize(x), torch.cat([orthogonalize(one[None]) for one in x]))
 
 
+def test_bf16_is_the_same_to_two_digits():
+    x = torch.randn(3, 24, 16, generator=torch.Generator().manual_seed(0))
+    exact, rough = orthogonalize(x), orthogonalize(x, dtype=torch.bfloat16)
+    assert rough.dtype == torch.float32 and 0 < (rough - exact).norm() / exact.norm() < 0.03
+
+
 @pytest.mark.parametrize("match_adamw", [True, False])
 def test_muon_agrees_with_torch_muon(match_adamw):
     shapes = [(24, 16), (16, 24), (24, 16), (20, 20)]

@@ -5,6 +5,7 @@ one, and none of this costs anything.
 """
 
 import atexit
+import gc
 import os
 import signal
 import threading
@@ -80,6 +81,11 @@ class Processes:
         return answer[0]
 
 
+def _part():
+    gc.collect()  # a wrapped model that outlives its processes can abort the interpreter's exit
+    dist.destroy_process_group()
+
+
 @contextmanager
 def processes(device=None, threads=None):
     """The processes that torchrun started, or the one there is. Yields Processes.
@@ -94,7 +100,7 @@ def processes(device=None, threads=None):
         torch.cuda.set_device(device)
     if count > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(dist.destroy_process_group)  # not sooner: a second run could not join again
+        atexit.register(_part)  # not sooner: a second run could not join again
     before = torch.get_num_threads()
     torch.set_num_threads(threads or (1 if count > 1 else before))
     try:

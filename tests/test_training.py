@@ -2,6 +2,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,6 +252,36 @@ def test_bf16_runs(tmp_path):
     assert result.finished and result.model[0].weight.dtype == torch.float32
 
 
+class Deep(Tiny):
+    """With repeated layers, which are what is compiled."""
+
+    def build(self):
+        return Layers()
+
+
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + torch.tanh(layer(x))
+        return x
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
+def test_compiled_layers_learn_the_same(tmp_path, monkeypatch):
+    compiled, compile_one = [], nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda layer, **how: compiled.append(layer) or compile_one(layer, **how))
+    plain = train(Deep(), replace(QUICK, steps=3), tmp_path / "plain", quiet=True)
+    assert not compiled
+    fused = train(Deep(), replace(QUICK, steps=3, compile=True), tmp_path / "fused", quiet=True)
+    assert [type(layer) for layer in compiled] == [nn.Conv2d, nn.Conv2d]
+    for name, weight in plain.model.state_dict().items():
+        torch.testing.assert_close(weight, fused.model.state_dict()[name], atol=1e-5, rtol=1e-4)
+
+
 # ---- wrong input -------------------------------------------------------------------------------------------
 
 
@@ -340,7 +371,7 @@ KILLED = """
 """
 
 PAIR = """
-    import sys
+    import os, sys
     from test_training import QUICK, Pair, replace, train
     train(Pair(), replace(QUICK, steps=3, optimizer="muon"), sys.argv[1], quiet=True)
     for wrong in (QUICK, replace(QUICK, batch=5)):
@@ -348,6 +379,7 @@ PAIR = """
             train(Pair(), wrong, sys.argv[1] + str(wrong.batch), resume=wrong.batch == 4, quiet=True)
         except Exception as error:
             print(f"refused: {error}\\n", end="", flush=True)
+    os._exit(0)  # all is written; gloo's threads, very rarely, abort an orderly exit of the interpreter
 """
 
 # Every write is fsync, rename, fsync of the folder. 1-6: recipe.json and log.jsonl; then, in each of three saves,

@@ -81,9 +81,20 @@ def test_norms_and_tables():
 def test_costs_add_up():
     one, two = a.linear(3, 4, 5), a.attention(6, 7, 8)
     both = sum([one, two])
-    assert both == a.Cost(25, linear=120, attention=1344) and both.flops == 1464
+    moved = 3 * 4 + 25 + 3 * 5 + (6 + 7 + 7 + 6) * 8
+    assert both == a.Cost(25, linear=120, attention=1344, moved=moved) and both.flops == 1464
     assert 3 * both == both + both + both == both * 3
-    assert both.run(3) == a.Cost(25, linear=360, attention=4032)
+    assert both.run(3) == a.Cost(25, linear=360, attention=4032, moved=3 * moved)
+
+
+def test_moved_numbers_are_the_operands():
+    q, k, v, x, y = (torch.empty(shape) for shape in ((2, 5, 8), (2, 7, 8), (2, 7, 6), (3, 8, 9, 9), (3, 4, 5, 5)))
+    out = torch.empty(2, 5, 6)
+    assert a.attention(5, 7, 8, 2, 6).moved == sum(t.numel() for t in (q, k, v, out))
+    layer = nn.Conv2d(8, 4, 3, stride=2, padding=1)
+    assert layer(x).shape == y.shape
+    cost = a.convolution(3 * 5 * 5, 8, 4, (3, 3), inputs=3 * 9 * 9)
+    assert cost.moved == x.numel() + y.numel() + parameters(layer)
 
 
 def test_huge_numbers_stay_exact():

@@ -3,7 +3,8 @@
 The convention, which is also that of `torch.utils.flop_counter`: only matrix products and convolutions count, and a
 multiplication with its addition counts as 2 FLOPs. Attention counts as its two products, Q Kᵀ and scores · V, with
 every pair that the kernel computes, masked or not. Biases, norms, activations, softmax, residual sums and
-look-ups count as 0: they are a percent or less of the operations, though not of the time.
+look-ups count as 0: they are a percent or less of the operations, though not of the time. `moved` counts the numbers
+that these products read and write, each operand once: times the bytes of a number it is the least memory traffic.
 
 Everything is an exact integer of Python, of any size, and nothing is allocated.
 """
@@ -11,7 +12,7 @@ Everything is an exact integer of Python, of any size, and nothing is allocated.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Cost:
     linear: int = 0  # FLOPs of linear layers
     convolution: int = 0  # FLOPs of convolutions
     attention: int = 0  # FLOPs of attention's two products
+    moved: int = 0  # numbers read and written: inputs, weights and outputs of the products
 
     @property
     def flops(self) -> int:
@@ -41,8 +43,8 @@ class Cost:
     __rmul__ = __mul__
 
     def run(self, times: int) -> Cost:
-        """The same weights, run that many times: only the FLOPs grow."""
-        return Cost(self.parameters, self.linear * times, self.convolution * times, self.attention * times)
+        """The same weights, run that many times: the work grows, the parameters do not."""
+        return replace(times * self, parameters=self.parameters)
 
 
 def linear(rows: int, width_in: int, width_out: int, bias: bool = True) -> Cost:
@@ -50,20 +52,25 @@ def linear(rows: int, width_in: int, width_out: int, bias: bool = True) -> Cost:
 
     parameters = width_out · width_in (+ width_out); FLOPs = 2 · rows · width_in · width_out
     """
-    return Cost(width_out * (width_in + bias), linear=2 * rows * width_in * width_out)
+    weights = width_out * (width_in + bias)
+    return Cost(weights, linear=2 * rows * width_in * width_out, moved=rows * (width_in + width_out) + weights)
 
 
 def convolution(
-    positions: int, width_in: int, width_out: int, kernel: tuple[int, ...], groups: int = 1, bias: bool = True
-) -> Cost:
+    positions: int, width_in: int, width_out: int, kernel: tuple[int, ...], groups: int = 1, bias: bool = True,
+    inputs: int | None = None,
+) -> Cost:  # fmt: skip
     """A convolution in 1, 2 or 3 dimensions, as many as `kernel` has sizes.
 
-    positions: numbers of output positions, over batch, time, height and width. Groups see width_in / groups channels.
+    positions: number of output positions, over batch, time, height and width; inputs: that of input positions, where
+    a stride makes them differ (only `moved` depends on it). A group sees width_in / groups channels.
     parameters = width_out · (width_in / groups) · Π kernel (+ width_out)
     FLOPs = 2 · positions · width_out · (width_in / groups) · Π kernel
     """
     products = width_out * (width_in // groups) * math.prod(kernel)
-    return Cost(products + bias * width_out, convolution=2 * positions * products)
+    weights = products + bias * width_out
+    moved = (positions if inputs is None else inputs) * width_in + positions * width_out + weights
+    return Cost(weights, convolution=2 * positions * products, moved=moved)
 
 
 def convolved(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
@@ -78,8 +85,8 @@ def attention(queries: int, keys: int, width: int, sequences: int = 1, value_wid
     width = heads · head dimension, the sum over all heads; value_width: the same of V, where it differs.
     FLOPs = 2 · sequences · queries · keys · (width + value_width)
     """
-    value_width = width if value_width is None else value_width
-    return Cost(attention=2 * sequences * queries * keys * (width + value_width))
+    both = width + (width if value_width is None else value_width)
+    return Cost(attention=2 * sequences * queries * keys * both, moved=sequences * (queries + keys) * both)
 
 
 def norm(width: int, bias: bool = True) -> Cost:

@@ -1,0 +1,141 @@
+"""What the project's own models cost: parameters, and the FLOPs of one forward pass, exactly those of the classes.
+
+Each function walks its model in the order of the code: `minit2v.dit`, `minit2v.text`, `minit2v.vae`. It takes the
+model's own configuration, or the description here that has the same fields and needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from minit2v.arithmetic.clip import LatentShape, TokenGrid, VAEShape
+from minit2v.arithmetic.layers import Cost, attention, convolution, convolved, linear, norm, numbers
+from minit2v.arithmetic.scores import pairs, turns
+
+NOISE_CHANNELS = 256  # width of the transformer's embedding of the noise level
+
+
+# ---- the transformer -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TransformerShape:
+    """The sizes of a `minit2v.dit.DiTConfig`."""
+
+    channels: int = 16  # of the latents
+    patch: tuple[int, int, int] = (1, 2, 2)
+    dim: int = 192  # channels of a token
+    layers: int = 6
+    heads: int = 6
+    text_dim: int = 192
+    mlp_ratio: int = 4
+    attention: str = "full"  # a key of `scores.KINDS`
+    window: int | None = None  # frames
+
+
+def transformer(config, latents: LatentShape, words: int, batch: int = 1, skip_masked: bool = False) -> Cost:
+    """The spacetime transformer, `minit2v.dit.DiT`: with N = batch · tokens, width d and L layers, nearly
+
+        FLOPs = L · N · 24 d²  +  L · 4 d · scores of a head  +  L · N · 4 d²  +  L · 4 d · N · words
+                qkv, out, MLP      self-attention                cross q, out      cross-attention
+
+    and the patches, the text's keys and values, and the modulation besides. words: tokens of the text, start included.
+    skip_masked: count for a kernel that skips what a window masks; the model computes it and throws it away.
+    """
+    d, grid = config.dim, latents.tokens(config.patch)
+    cube, tokens = config.channels * math.prod(config.patch), batch * grid.tokens
+    cost = linear(tokens, cube, d) + modulation(d, config.text_dim, batch, grid.frames)
+    for layout, layers in turns(config.attention, config.layers).items():
+        window = config.window if skip_masked else None
+        scores = Cost(attention=4 * d * batch * pairs(layout, grid, window), moved=4 * tokens * d)
+        cost += layers * (scores + block(config, grid, words, batch))
+    return cost + numbers(2, d) + linear(tokens, d, cube)
+
+
+def modulation(d: int, text_dim: int, batch: int, frames: int) -> Cost:
+    """adaLN-single, once for all layers: noise level and text to six numbers per channel and frame."""
+    noise = linear(batch * frames, NOISE_CHANNELS, d) + linear(batch * frames, d, d)
+    text = linear(batch, text_dim, d) + linear(batch, d, d)
+    return noise + text + linear(batch * frames, d, 6 * d)
+
+
+def block(config, grid: TokenGrid, words: int, batch: int) -> Cost:
+    """One block without its self-attention's scores, which are the only part that the layout changes."""
+    d, tokens = config.dim, batch * grid.tokens
+    self_attention = linear(tokens, d, 3 * d) + linear(tokens, d, d)
+    queries = norm(d) + linear(tokens, d, d) + linear(tokens, d, d)
+    text = linear(batch * words, config.text_dim, 2 * d) + attention(grid.tokens, words, d, batch)
+    mlp = linear(tokens, d, config.mlp_ratio * d) + linear(tokens, config.mlp_ratio * d, d)
+    qk_norms = 4 * norm(d // config.heads, bias=False)
+    return numbers(6, d) + self_attention + queries + text + mlp + qk_norms
+
+
+# ---- the text encoder ----------------------------------------------------------------------------------------
+
+
+def text_encoder(config, words: int, batch: int = 1) -> Cost:
+    """`minit2v.text.TextEncoder` on prompts of that many tokens, start included."""
+    d, rows = config.dim, batch * words
+    self_attention = linear(rows, d, 3 * d) + attention(words, words, d, batch) + linear(rows, d, d)
+    qk_norms = 2 * norm(d // config.heads, bias=False)
+    mlp = linear(rows, d, 4 * d) + linear(rows, 4 * d, d)
+    blocks = config.layers * (2 * norm(d) + self_attention + qk_norms + mlp)
+    pool = linear(batch, d, d) + linear(batch, d, d)
+    return numbers(config.vocabulary, d) + blocks + norm(d) + pool + numbers(2, d)
+
+
+# ---- the autoencoder -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AutoencoderShape:
+    """The sizes of a `minit2v.vae.VAEConfig`."""
+
+    channels: int = 24
+    temporal: int = 4
+    spatial: int = 8
+    patch: int = 4
+    widths: tuple[int, int] = (96, 160)
+    encoder_blocks: tuple[int, int] = (1, 2)
+    decoder_blocks: tuple[int, int] = (2, 2)
+
+
+def factors(config) -> VAEShape:
+    """What an autoencoder of that configuration divides a clip by."""
+    return VAEShape(config.temporal, config.spatial, config.spatial, config.channels)
+
+
+def encoder(config, latents: LatentShape, batch: int = 1) -> Cost:
+    """`minit2v.vae.Encoder`, from a clip to the mean and log-variance of `latents`."""
+    wide, deep, fine, coarse = _sizes(config, latents, batch)
+    stride = config.spatial // config.patch
+    enter = linear(fine, 3 * config.temporal * config.patch**2, wide)
+    down = convolution(coarse, wide, deep, (3, 3), inputs=fine)
+    leave = convolution(coarse, deep, 2 * config.channels, (3, 3))
+    assert convolved(latents.height * stride, 3, stride, 1) == latents.height
+    shallow, deeper = config.encoder_blocks
+    return enter + shallow * residual(fine, wide, config) + down + deeper * residual(coarse, deep, config) + leave
+
+
+def decoder(config, latents: LatentShape, batch: int = 1) -> Cost:
+    """`minit2v.vae.Decoder`, from `latents` to a clip."""
+    wide, deep, fine, coarse = _sizes(config, latents, batch)
+    enter = convolution(coarse, config.channels, deep, (3, 3))
+    up = linear(coarse, deep, wide * (config.spatial // config.patch) ** 2)
+    leave = convolution(fine, wide, 3 * config.temporal * config.patch**2, (3, 3))
+    deeper, shallow = config.decoder_blocks[1], config.decoder_blocks[0]
+    return enter + deeper * residual(coarse, deep, config) + up + shallow * residual(fine, wide, config) + leave
+
+
+def residual(positions: int, width: int, config) -> Cost:
+    """`minit2v.vae.ResBlock`: two convolutions over space, and in a video VAE a causal one of 3 frames over time."""
+    space = 2 * (norm(width, bias=False) + convolution(positions, width, width, (3, 3)))
+    time = norm(width, bias=False) + linear(positions, 3 * width, width)
+    return space + time if config.temporal > 1 else space
+
+
+def _sizes(config, latents: LatentShape, batch: int) -> tuple[int, int, int, int]:
+    """Channels at 1/patch and at 1/spatial of the picture's size, and how many positions there are."""
+    coarse = batch * latents.frames * latents.height * latents.width
+    return *config.widths, coarse * (config.spatial // config.patch) ** 2, coarse

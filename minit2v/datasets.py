@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -116,10 +121,11 @@ class LatentCache:
         return latents, captions.phrase(self.meanings[index], rng)
 
 
-def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train", seed: int = 0) -> LatentCache:
+def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train", seed: int = 0, processes=None):
     """Renders and encodes `count` captioned clips of a split; a whole cache that is there already is used as it is.
 
-    Latents are the posterior's means: its spread is far below the noise that training adds.
+    Latents are the posterior's means: its spread is far below the noise that training adds. `processes` None: one
+    per core, where there is work for them. Raises `UserError` if the folder holds other latents.
     """
     folder = Path(folder)
     about = {"world": world.name, "split": split, "seed": seed, "count": count, "vae": encoder_id(vae)}
@@ -131,17 +137,54 @@ def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train",
         return cache
     folder.mkdir(parents=True, exist_ok=True)
     texts, latents = [], None
-    for first in tqdm(range(0, count, 8), desc="encoding clips", unit="batch", mininterval=5):
-        batch = [captioned(f"{seed} {index}", world, split) for index in range(first, min(count, first + 8))]
-        encoded = vae.encode(to_pixels(np.stack([render(staged) for _, staged in batch]))).half().numpy()
-        if latents is None:
-            shape = (count, *encoded.shape[1:])
-            latents = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float16, shape)
-        latents[first : first + len(batch)] = encoded
-        texts += [text for text, _ in batch]
+    work = [(world, split, seed, range(first, min(count, first + 32))) for first in range(0, count, 32)]
+    with _workers(vae, processes or min(len(work) // 8, _cores())) as each:
+        for part, encoded in tqdm(each(work), desc="encoding clips", unit="batch", total=len(work), mininterval=5):
+            if latents is None:
+                shape = (count, *encoded.shape[1:])
+                latents = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float16, shape)
+            latents[len(texts) : len(texts) + len(part)] = encoded
+            texts += part
     latents.flush()
     (folder / "clips.json").write_text(json.dumps({**about, "captions": texts}))  # last: it makes the cache whole
     return LatentCache(folder)
+
+
+@contextmanager
+def _workers(vae: VAE, processes: int):
+    """A function that encodes pieces of work in turn: in this process, or in several with one thread each."""
+    if processes <= 1 or vae.mean.is_cuda:
+        yield partial(map, partial(_encode, vae))
+        return
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _receive, (vae,))
+    try:
+        yield partial(pool.map, _encode_here)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _encode(vae: VAE, work) -> tuple[list[str], np.ndarray]:
+    """Captions and latents, float16 (n, f, c, h, w), of clips (world, split, seed, range of numbers)."""
+    world, split, seed, numbers = work
+    texts, scenes = zip(*(captioned(f"{seed} {number}", world, split) for number in numbers), strict=True)
+    frames = np.stack([render(staged) for staged in scenes])
+    parts = [vae.encode(to_pixels(part).to(vae.mean.device)) for part in np.array_split(frames, -(-len(frames) // 8))]
+    return list(texts), torch.cat(parts).half().cpu().numpy()
+
+
+def _receive(vae: VAE) -> None:
+    """What a worker process starts with."""
+    global _vae
+    torch.set_num_threads(1)
+    _vae = vae
+
+
+def _encode_here(work):
+    return _encode(_vae, work)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def encoder_id(vae: VAE) -> float:

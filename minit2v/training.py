@@ -83,8 +83,8 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.99)  # AdamW's
     clip_norm: float | None = 1.0  # greatest norm of the whole gradient
     ema: float = 0.999  # share of the averaged weights that one step keeps
-    bf16: bool = False  # autocast the loss, and Muon's products: where the machine multiplies bf16 natively (GPUs, some CPUs)
-    compile: bool = False  # fuse the operations of repeated layers; needs a C++ compiler, and a minute to start
+    bf16: bool = False  # autocast the loss, and Muon: where bf16 is multiplied natively (GPUs, some CPUs)
+    compile: bool = False  # fuse the operations of repeated layers: needs a C++ compiler, and minutes to start
     # From here on, nothing changes the weights (but threads their last bits): a resumed run may differ.
     save_every: int = 250  # steps, like the next three
     log_every: int = 10

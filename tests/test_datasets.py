@@ -89,3 +89,11 @@ def test_cache_of_another_vae_or_a_half_made_one_is_refused(tmp_path):
         datasets.fill_cache(tmp_path / "latents", tiny_vae(1), 8, NANO)
     with pytest.raises(UserError, match="no latent cache"):
         datasets.LatentCache(tmp_path)
+
+
+def test_several_processes_make_the_same_cache(tmp_path):
+    vae = tiny_vae()
+    one = datasets.fill_cache(tmp_path / "one", vae, 70, NANO, processes=1)
+    two = datasets.fill_cache(tmp_path / "two", vae, 70, NANO, processes=2)
+    assert one.about == two.about and len(one) == 70
+    assert np.allclose(one.latents, two.latents, atol=2e-3) and np.abs(one.latents[-1]).max() > 0

@@ -1,5 +1,7 @@
 """Formulas beside what PyTorch counts when a model runs on tensors without storage."""
 
+from unittest import mock
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -9,7 +11,8 @@ OPS = {"addmm": "linear", "mm": "linear", "convolution": "convolution", "bmm": "
 
 def counted(run):
     """FLOPs by kind, as PyTorch counts them on `meta`, where attention is counted: there it is two batched products."""
-    with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
+    autocast = mock.patch("torch.is_autocast_enabled", return_value=False)  # asked about meta, it raises an error
+    with autocast, FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
         run()
     kinds = dict.fromkeys(OPS.values(), 0)
     for op, flops in counter.get_flop_counts()["Global"].items():

@@ -4,21 +4,27 @@
                         └ shrink ─ 4×4 ──── skip ──── 4×4 ─ grow ┘
                                     └ shrink ─ 2×2 ─ grow ┘          ↑ shift, scale from noise level and text
 
+An image U-Net draws each frame alone. `inflate` makes a video U-Net of it: behind every block it puts the same
+block turned on its side, which mixes frames where the first mixes pixels, and which starts silent.
+
 Ronneberger et al. 2015 for the U; Dhariwal & Nichol 2021 (ADM) for the modulated block; Rombach et al. 2022
-(Stable Diffusion) for the cross-attention to the words at the coarse scales.
+(Stable Diffusion) for the cross-attention to the words; Blattmann et al. 2023 (Video LDM, section 3.1) for inflation.
+The chapter, section 3, gives the picture.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 
 from minit2v.attention import CrossAttention, SpacetimeAttention, check_heads, rotary_3d, sinusoidal
 from minit2v.dit import NOISE_CHANNELS, modulate, normalize
 from minit2v.errors import UserError
+from minit2v.text import TextFeatures
 
 
 @dataclass(frozen=True)
@@ -32,14 +38,26 @@ class UNetConfig:
     text_dim: int = 128  # channels of the text features
     embedding: int = 128  # channels in which noise level and text say how a frame is to be treated
     attention_from: int = 1  # the finest scale with attention, within the frame and to the words
+    temporal: tuple[int, ...] = ()  # temporal blocks behind each spatial one; (): an image U-Net
+    kernel: int = 3  # frames that a temporal convolution spans
+    window: int | None = None  # temporal attention looks at frames at most so far away; None: all
 
     def __post_init__(self):
-        for name in ("widths", "blocks"):
+        for name in ("widths", "blocks", "temporal"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a list, when it comes from JSON
-        if len(self.blocks) != len(self.widths):
-            raise UserError(f"blocks {self.blocks} for {len(self.widths)} scales: give one number per width")
+        for name in ("blocks", "temporal"):
+            numbers = getattr(self, name)
+            if len(numbers) != len(self.widths) and (numbers or name == "blocks"):
+                raise UserError(f"{name} {numbers} for {len(self.widths)} scales: give one number per width")
+        if self.kernel % 2 == 0:
+            raise UserError(f"temporal kernel {self.kernel}: use an odd number, which has a middle")
         for width in self.widths:
             check_heads(width, self.heads)
+
+    @property
+    def still(self):
+        """The configuration of the image U-Net inside."""
+        return replace(self, temporal=(), kernel=3, window=None)
 
     @property
     def factor(self):
@@ -58,53 +76,80 @@ class UNetConfig:
 
 
 class Embedding(nn.Module):
-    """Noise level and prompt as one vector per frame; every block reads its shift and scale from it."""
+    """Noise level and prompt as one vector per frame; every block reads its shift and scale from it.
 
-    def __init__(self, config):
+    The temporal blocks have an embedding of their own, which also says which frame it is: what moves, and how far it
+    has come, cannot be learned from stills.
+    """
+
+    def __init__(self, config, frames=False):
         super().__init__()
         d = config.embedding
         self.noise = nn.Sequential(nn.Linear(NOISE_CHANNELS, d), nn.SiLU(), nn.Linear(d, d))
         self.text = nn.Sequential(nn.Linear(config.text_dim, d), nn.SiLU(), nn.Linear(d, d))
+        self.frame = nn.Linear(d, d) if frames else None
 
     def forward(self, noise_level, pooled):
         """noise_level (b, f), pooled text (b, text_dim) -> (b, f, d)."""
         noise = self.noise(sinusoidal(1000 * noise_level, NOISE_CHANNELS).to(pooled.dtype))  # (b, f, d)
-        return noise + self.text(pooled)[:, None]
+        embedding = noise + self.text(pooled)[:, None]
+        if self.frame is None:
+            return embedding
+        position = torch.arange(noise_level.shape[1], device=pooled.device)  # any number of frames will do
+        return embedding + self.frame(sinusoidal(position, self.frame.in_features).to(pooled.dtype))
+
+
+class Context(NamedTuple):
+    """What all layers of one forward pass are told."""
+
+    embedding: Tensor  # (b, f, d), for the spatial blocks
+    temporal_embedding: Tensor | None  # (b, f, d), for the temporal ones
+    text: TextFeatures
+    rotations: list[Tensor]  # of each scale: where its tokens are, (f, h·w, head_dim/2)
 
 
 # ---- blocks ----------------------------------------------------------------------------------------------
 # Inside, a clip is (b, f, h, w, c): what lies last in memory is what a matrix product and a norm work on.
 
+# A convolution knows pictures only. To the spatial one a clip is f pictures; to the temporal one it is a single
+# picture whose rows are the frames and whose columns are the pixels, with a kernel one pixel wide.
+PICTURES = {"spatial": "(b f) c h w", "temporal": "b c f (h w)"}
+
 
 class Conv(nn.Module):
-    """A 3 × 3 convolution within each frame: (b, f, h, w, c) -> (b, f, h, w, c')."""
+    """A convolution within each frame, kernel × kernel, or along time: (b, f, h, w, c) -> (b, f, h, w, c')."""
 
-    def __init__(self, width_in, width_out):
+    def __init__(self, width_in, width_out, layout="spatial", kernel=3):
         super().__init__()
-        self.conv = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.pictures = PICTURES[layout]
+        size = (kernel, kernel if layout == "spatial" else 1)
+        self.conv = nn.Conv2d(width_in, width_out, size, padding=(size[0] // 2, size[1] // 2))
 
     def forward(self, x):
-        y = self.conv(rearrange(x, "b f h w c -> (b f) c h w"))  # a view: memory stays channels last
-        return rearrange(y, "(b f) c h w -> b f h w c", f=x.shape[1])
+        _, f, h, _, _ = x.shape
+        y = self.conv(rearrange(x, f"b f h w c -> {self.pictures}"))  # a view: memory stays channels last
+        return rearrange(y, f"{self.pictures} -> b f h w c", f=f, h=h)
 
 
 class Block(nn.Module):
-    """Two convolutions, and at the coarse scales self-attention and a look at the words; each adds to x.
+    """Two convolutions, self-attention and a look at the words; each adds to x. In one layout, "spatial" or "temporal":
+    the folding of x says which pixels meet. Spatial blocks have attention at the coarse scales only.
 
     Norms are taken per pixel, over its channels. A GroupNorm, the U-Net's usual one, costs the same, but would mix
     all that it spans; this one leaves all mixing to the convolutions and the attention.
     """
 
-    def __init__(self, config, width, attention):
+    def __init__(self, config, scale, layout):
         super().__init__()
+        width, kernel = config.widths[scale], config.kernel if layout == "temporal" else 3
         self.norm_conv = nn.LayerNorm(width, eps=1e-6)
-        self.conv_in = Conv(width, width)
+        self.conv_in = Conv(width, width, layout, kernel)
         self.modulation = nn.Linear(config.embedding, 2 * width)
-        self.conv_out = Conv(width, width)
-        self.has_attention = attention
-        if attention:
+        self.conv_out = Conv(width, width, layout, kernel)
+        self.has_attention = scale >= config.attention_from
+        if self.has_attention:
             self.norm_attention = nn.LayerNorm(width, eps=1e-6)
-            self.attention = SpacetimeAttention(width, config.heads, "spatial")
+            self.attention = SpacetimeAttention(width, config.heads, layout, config.window)
             self.norm_text = nn.LayerNorm(width, eps=1e-6)
             self.text_attention = CrossAttention(width, config.heads, config.text_dim)
 
@@ -131,19 +176,26 @@ class Block(nn.Module):
 
 
 class Layer(nn.Module):
-    """A block of one scale; on the way up it first merges the skip that comes from its twin on the way down."""
+    """A spatial block of one scale, and behind it the temporal ones, if any. On the way up it first merges the skip
+    that comes from its twin on the way down (Bao et al. 2023, U-ViT, section 3.1)."""
 
     def __init__(self, config, scale, skip=False):
         super().__init__()
         self.scale, width = scale, config.widths[scale]
         self.merge = nn.Linear(2 * width, width) if skip else None
-        self.block = Block(config, width, attention=scale >= config.attention_from)
+        self.spatial = Block(config, scale, "spatial")
+        count = config.temporal[scale] if config.temporal else 0
+        self.temporal = nn.ModuleList(Block(config, scale, "temporal") for _ in range(count))
 
-    def forward(self, x, embedding, text, rotations, skip=None):
-        """x and skip (b, f, h, w, c) -> (b, f, h, w, c); rotations: one of each scale."""
+    def forward(self, x, context, skip=None):
+        """x and skip (b, f, h, w, c) -> (b, f, h, w, c)."""
+        rotation = context.rotations[self.scale]
         if self.merge is not None:
-            x = self.merge(torch.cat([x, skip], dim=-1))  # (Bao et al. 2023, U-ViT, section 3.1)
-        return self.block(x, embedding, text, rotations[self.scale])
+            x = self.merge(torch.cat([x, skip], dim=-1))
+        x = self.spatial(x, context.embedding, context.text, rotation)
+        for block in self.temporal:
+            x = block(x, context.temporal_embedding, context.text, rotation)
+        return x
 
 
 class Shrink(nn.Module):
@@ -172,7 +224,7 @@ class Grow(nn.Module):
 
 
 class UNet(nn.Module):
-    """The U-Net; see the module's picture. A fresh one predicts a velocity of 0. Frames do not see each other."""
+    """The U-Net; see the module's picture. A fresh one predicts a velocity of 0."""
 
     def __init__(self, config=None):
         super().__init__()
@@ -184,6 +236,7 @@ class UNet(nn.Module):
 
         self.embed = Conv(config.channels, widths[0])
         self.embedding = Embedding(config)
+        self.temporal_embedding = Embedding(config, frames=True) if any(config.temporal) else None
         self.down = nn.ModuleList(layers(scale) for scale in range(coarsest))
         self.shrink = nn.ModuleList(Shrink(fine, coarse) for fine, coarse in pairwise(widths))
         self.middle = layers(coarsest)
@@ -200,31 +253,31 @@ class UNet(nn.Module):
         latents (b, f, c, h, w); noise_level (b, f) in [0, 1], 1 = pure noise, one per frame; text: TextFeatures
         -> velocity (b, f, c, h, w). Raises UserError if the latents do not halve evenly at every scale.
         """
-        config = self.config
-        f, h, w = (latents.shape[axis] for axis in (1, 3, 4))
-        config.grid(f, h, w)
-        told = self.embedding(noise_level, text.pooled), text, self.rotations(f, h, w, latents.device)
+        self.config.grid(*(latents.shape[axis] for axis in (1, 3, 4)))
+        context = self.context(latents, noise_level, text)
         x, skips = self.embed(rearrange(latents, "b f c h w -> b f h w c")), []
         for layers, shrink in zip(self.down, self.shrink, strict=True):
             for layer in layers:
-                x = layer(x, *told)
+                x = layer(x, context)
                 skips.append(x)
             x = shrink(x)
         for layer in self.middle:
-            x = layer(x, *told)
+            x = layer(x, context)
         for grow, layers in zip(self.grow, self.up, strict=True):
             x = grow(x)
             for layer in layers:
-                x = layer(x, *told, skip=skips.pop())
+                x = layer(x, context, skips.pop())
         return rearrange(self.head(F.silu(self.norm(x))), "b f h w c -> b f c h w")
 
-    def rotations(self, f, h, w, device=None):
-        """Where the tokens of each scale are: (f, h·w, head_dim/2) to turn queries and keys by."""
-        config = self.config
-        return [
-            rotary_3d(f, h >> scale, w >> scale, width // config.heads).to(device)
-            for scale, width in enumerate(config.widths)
+    def context(self, latents, noise_level, text):
+        """The Context of one forward pass."""
+        f, h, w = (latents.shape[axis] for axis in (1, 3, 4))
+        rotations = [
+            rotary_3d(f, h >> scale, w >> scale, width // self.config.heads).to(latents.device)
+            for scale, width in enumerate(self.config.widths)
         ]
+        temporal = self.temporal_embedding and self.temporal_embedding(noise_level, text.pooled)
+        return Context(self.embedding(noise_level, text.pooled), temporal, text, rotations)
 
 
 def initialize(model):
@@ -241,3 +294,35 @@ def initialize(model):
             if block.has_attention:
                 nn.init.zeros_(block.attention.attention.out.weight)
                 nn.init.zeros_(block.text_attention.out.weight)
+
+
+# ---- inflation -------------------------------------------------------------------------------------------
+
+
+def temporal_parameters(unet):
+    """What inflation adds to an image U-Net: {name: parameter}."""
+    return {name: parameter for name, parameter in unet.named_parameters() if "temporal" in name}
+
+
+def spatial_parameters(unet):
+    """What a U-Net has in common with the image U-Net inside, under the same names: {name: parameter}."""
+    added = temporal_parameters(unet)
+    return {name: parameter for name, parameter in unet.named_parameters() if name not in added}
+
+
+@torch.no_grad()
+def inflate(image, config):
+    """A video U-Net that draws every frame exactly as the image U-Net does: so far its temporal blocks are silent.
+
+    image: a UNet without temporal blocks; config: the same with `temporal` (and `kernel`, `window`) -> a new UNet.
+    The temporal blocks see text and noise level through layers of their own, so all spatial weights may be frozen.
+    Raises UserError if the two configurations differ in anything else.
+    """
+    for name, inside in asdict(config.still).items():
+        if (given := getattr(image.config, name)) != inside:
+            raise UserError(f"an image U-Net with {name} {given} does not fit a video U-Net around {name} {inside}")
+    video = UNet(config).to(next(image.parameters()).device)
+    weights = dict(image.named_parameters())
+    for name, parameter in spatial_parameters(video).items():
+        parameter.copy_(weights[name])
+    return video

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from minit2v.attention import naive_attention
+from minit2v.attention import naive_attention, rotary_3d
 from minit2v.errors import UserError
 from minit2v.optimizers import hidden_matrices
 from minit2v.text import TextFeatures
-from minit2v.unet import UNet, UNetConfig
+from minit2v.unet import UNet, UNetConfig, inflate, spatial_parameters, temporal_parameters
 
 SMALL = dict(channels=3, widths=(8, 12), blocks=(1, 1), heads=2, text_dim=10, embedding=6)
 
@@ -68,8 +68,8 @@ def test_a_fresh_unet_predicts_exactly_zero():
 def test_a_fresh_block_is_the_identity():
     torch.manual_seed(0)
     net, x = UNet(UNetConfig(**SMALL)), random(2, 3, 2, 2, 12)
-    rotation = net.rotations(3, 4, 4)[1]
-    assert torch.equal(net.middle[0].block(x, random(2, 3, 6), words(), rotation), x)
+    rotation = net.context(random(2, 3, 3, 4, 4), levels(), words()).rotations[1]
+    assert torch.equal(net.middle[0].spatial(x, random(2, 3, 6), words(), rotation), x)
 
 
 def test_gradients_reach_every_parameter():
@@ -98,28 +98,27 @@ def test_training_opens_the_zeros():
 
 
 def test_the_parameters_are_those_of_the_formula():
-    """Counted by hand: k² per convolution, two vectors per norm, and so on."""
+    """Counted by hand: taps · in · out per convolution, two vectors per norm, and so on."""
 
     def linear(a, b):
         return a * b + b
 
-    def conv(a, b):
-        return linear(9 * a, b)
-
-    def block(c, attention):
+    def block(c, taps, attention):
         text, d, head = 128, 128, c // 4
         self_attention = linear(c, 3 * c) + linear(c, c) + 2 * head
         cross_attention = linear(c, c) + linear(text, 2 * c) + linear(c, c) + 2 * head
-        convolutions = 2 * c + 2 * conv(c, c) + linear(d, 2 * c)
+        convolutions = 2 * c + 2 * linear(taps * c, c) + linear(d, 2 * c)
         return convolutions + attention * (4 * c + self_attention + cross_attention)
 
     embedding = linear(256, 128) + linear(128, 128) + linear(128, 128) + linear(128, 128)
-    ends = conv(4, 64) + 2 * 64 + conv(64, 4)
+    ends = linear(9 * 4, 64) + 2 * 64 + linear(9 * 64, 4)
     between = linear(4 * 64, 128) + linear(128, 4 * 64) + linear(4 * 128, 192) + linear(192, 4 * 128)
     merges = linear(2 * 64, 64) + linear(2 * 128, 128)
-    blocks = 2 * block(64, False) + 2 * block(128, True) + 2 * block(192, True)
-    net = UNet(UNetConfig(widths=(64, 128, 192), blocks=(1, 1, 2)))
-    assert sum(p.numel() for p in net.parameters()) == embedding + ends + between + merges + blocks
+    blocks = 2 * block(64, 9, False) + 2 * block(128, 9, True) + 2 * block(192, 9, True)
+    temporal = 2 * block(64, 5, False) + 4 * block(128, 5, True) + 2 * block(192, 5, True)
+    net = UNet(UNetConfig(widths=(64, 128, 192), blocks=(1, 1, 2), temporal=(1, 2, 1), kernel=5))
+    counts = [sum(p.numel() for p in part(net).values()) for part in (spatial_parameters, temporal_parameters)]
+    assert counts == [embedding + ends + between + merges + blocks, embedding + linear(128, 128) + temporal]
 
 
 # ---- who sees whom ----
@@ -210,12 +209,10 @@ def test_each_skip_goes_to_its_twin():
     net, seen = model(blocks=(2, 1)), {}
     for side in ("down", "up"):
         for i, layer in enumerate(getattr(net, side)[0]):
-            layer.register_forward_hook(
-                lambda layer, args, kwargs, out, key=(side, i): seen.update({key: (kwargs, out)}), with_kwargs=True
-            )
+            layer.register_forward_hook(lambda _, given, out, key=(side, i): seen.update({key: (given, out)}))
     net(random(1, 2, 3, 4, 4), levels(1, 2), words(1))
     for i in range(2):
-        assert seen["up", i][0]["skip"] is seen["down", 1 - i][1]
+        assert seen["up", i][0][-1] is seen["down", 1 - i][1]  # given last: the skip
 
 
 def test_shrink_and_grow_keep_places():
@@ -239,6 +236,16 @@ def layer_norm(x, norm=None):
 
 def silu(x):
     return x / (1 + torch.exp(-x))
+
+
+def naive_temporal_conv(x, conv):
+    """Kernel 3 along time with zeros before and after the clip, frame by frame: x (b, f, h, w, c)."""
+    y = torch.zeros_like(x) + conv.bias
+    for frame in range(x.shape[1]):
+        for tap, other in enumerate((frame - 1, frame, frame + 1)):
+            if 0 <= other < x.shape[1]:
+                y[:, frame] += x[:, other] @ conv.weight[:, :, tap, 0].T
+    return y
 
 
 def naive_conv(x, conv):
@@ -288,27 +295,149 @@ def naive_convolve(x, block, embedding, conv):
     return conv(silu(layer_norm(y) * (1 + scale) + shift), block.conv_out.conv)
 
 
-def test_a_block_follows_its_equations():
-    net = model().double()
-    block, text = net.middle[0].block, words().to(torch.float64)
+@pytest.mark.parametrize("layout,conv", [("spatial", naive_conv), ("temporal", naive_temporal_conv)])
+def test_a_block_follows_its_equations(layout, conv):
+    net, text = model(temporal=(0, 1)).double(), words().to(torch.float64)
+    block = net.middle[0].spatial if layout == "spatial" else net.middle[0].temporal[0]
     x, embedding = random(2, 3, 2, 2, 12).double(), random(2, 3, 6, seed=4).double()
-    rotation = net.rotations(3, 4, 4)[1].to(torch.complex128)
+    rotation = rotary_3d(3, 2, 2, 6, dtype=torch.complex128)  # (f, n, d/2)
 
-    expected = x + naive_convolve(x, block, embedding, naive_conv)
-    tokens = expected.reshape(6, 4, 12)  # each frame a sequence of its own
-    normed = layer_norm(tokens, block.norm_attention)
-    tokens = tokens + naive_self_attention(normed, block.attention.attention, rotation[0].angle())
-    tokens = tokens.reshape(2, 12, 12)  # each clip one sequence
-    tokens = tokens + naive_cross_attention(layer_norm(tokens, block.norm_text), block.text_attention, text)
-    torch.testing.assert_close(block(x, embedding, text, rotation), tokens.view_as(x), rtol=0, atol=1e-10)
+    expected = (x + naive_convolve(x, block, embedding, conv)).reshape(2, 3, 4, 12)
+    attention, normed = block.attention.attention, layer_norm(expected, block.norm_attention)
+    if layout == "spatial":  # each frame a sequence of its own
+        frames = [naive_self_attention(normed[:, t], attention, rotation[t].angle()) for t in range(3)]
+        expected = expected + torch.stack(frames, 1)
+    else:  # each pixel
+        pixels = [naive_self_attention(normed[:, :, n], attention, rotation[:, n].angle()) for n in range(4)]
+        expected = expected + torch.stack(pixels, 2)
+    expected = expected.reshape(2, 12, 12)  # each clip one sequence
+    expected = expected + naive_cross_attention(layer_norm(expected, block.norm_text), block.text_attention, text)
+    torch.testing.assert_close(block(x, embedding, text, rotation), expected.view_as(x), rtol=0, atol=1e-10)
+
+
+# ---- inflation ----
+
+
+VIDEO = UNetConfig(**SMALL, temporal=(1, 2), window=2)
+
+
+def test_inflation_changes_nothing_at_first():
+    image, x = model(), random(2, 5, 3, 4, 4)
+    video = inflate(image, VIDEO)
+    expected = image(x, levels(2, 5), words())
+    assert expected.abs().max() > 0.1
+    assert torch.equal(video(x, levels(2, 5), words()), expected)
+    frames = [image(x[:, t : t + 1], levels(2, 5)[:, t : t + 1], words()) for t in range(5)]
+    torch.testing.assert_close(torch.cat(frames, 1), expected, rtol=0, atol=1e-5)
+
+
+def test_inflation_copies_the_weights_and_adds_temporal_ones():
+    image = model()
+    video = inflate(image, VIDEO)
+    spatial, temporal = spatial_parameters(video), temporal_parameters(video)
+    assert list(spatial) == list(image.state_dict()) == list(dict(image.named_parameters()))
+    assert set(video.state_dict()) == {*spatial, *temporal}
+    assert all(torch.equal(p, spatial[name]) and p is not spatial[name] for name, p in image.named_parameters())
+    blocks = {name.partition(".temporal.")[0] for name in temporal if ".temporal." in name}
+    assert blocks == {"down.0.0", "middle.0", "up.0.0"}
+    assert "middle.0.temporal.1.attention.attention.qkv.weight" in temporal
+
+
+def test_every_temporal_parameter_learns_by_the_second_step():
+    gradients = train(inflate(model(), VIDEO), 2)
+    idle = [name for name, gradient in gradients.items() if not gradient.abs().sum() > 0]
+    assert not idle
+
+
+def test_frozen_spatial_weights_leave_the_temporal_ones_to_muon():
+    video = inflate(model(), VIDEO)
+    for parameter in spatial_parameters(video).values():
+        parameter.requires_grad_(False)
+    hidden = hidden_matrices(video)
+    assert len(hidden) > 10
+    assert all(".temporal." in name and "modulation" not in name for name in hidden)
+
+
+@pytest.mark.parametrize(
+    "changes,reach",
+    [
+        (dict(temporal=(0, 1), kernel=3, window=0), 2),  # one block, two convolutions
+        (dict(temporal=(1, 0), kernel=3, window=0), 4),  # a block on the way down, another on the way up
+        (dict(temporal=(0, 2), kernel=3, window=0), 4),
+        (dict(temporal=(0, 1), kernel=5, window=0), 4),
+        (dict(temporal=(0, 1), kernel=1, window=1), 1),
+        (dict(temporal=(0, 1), kernel=1, window=3), 3),
+        (dict(temporal=(0, 1), kernel=3, window=1), 3),
+        (dict(temporal=(0, 1), kernel=1, window=None), 11),
+        (dict(temporal=(0, 1), kernel=1, window=0), 0),
+    ],
+)
+def test_time_reaches_as_far_as_kernel_and_window(changes, reach):
+    net, x = model(**changes), random(2, 11, 3, 4, 4)
+    changed = x.clone()
+    changed[0, 5] += 1
+    near = [frame for frame in range(11) if abs(frame - 5) <= reach]
+    arguments = levels(2, 11), words()
+    assert frames_moved(net(x, *arguments), net(changed, *arguments)) == near
+
+
+@pytest.mark.parametrize("part", ["tokens", "pooled"])
+def test_temporal_blocks_read_the_text_themselves(part):
+    """With an image U-Net that is deaf to every word."""
+    net, text = model(temporal=(0, 1)), words()
+    for name, parameter in spatial_parameters(net).items():
+        if "text" in name:
+            nn.init.zeros_(parameter)
+    arguments = random(2, 3, 3, 4, 4), levels(), text
+    before = net(*arguments)
+    getattr(text, part)[0, 0] += 1
+    assert frames_moved(before, net(*arguments)) == [0, 1, 2]
+
+
+def test_temporal_blocks_know_which_frame_it_is():
+    """Frames alike in everything but their place come out unlike; without the embedding's frame and the clip's ends
+    they would not."""
+    net = model(temporal=(0, 1), kernel=1)
+    x, level = random(1, 1, 3, 4, 4).expand(1, 4, 3, 4, 4), torch.full((1, 4), 0.7)
+    assert (net(x, level, words(1)).diff(dim=1).abs().amax((2, 3, 4)) > 1e-3).all()
+    nn.init.zeros_(net.temporal_embedding.frame.weight)
+    assert (net(x, level, words(1)).diff(dim=1).abs() < 1e-5).all()
+
+
+def test_a_longer_clip_begins_as_the_shorter_one():
+    """Positions count from the first frame, and go on past any length: only frames within reach of the end differ."""
+    net, x, level = model(temporal=(0, 1), window=1), random(1, 33, 3, 4, 4), levels(1, 33)
+    long, short = net(x, level, words(1)), net(x[:, :17], level[:, :17], words(1))
+    same = (long[:, :17] - short).abs().amax((0, 2, 3, 4)) < 1e-5
+    assert same.tolist() == [True] * 14 + [False] * 3
+
+
+def test_clips_of_one_frame_train_too():
+    """A still goes through the middle tap of each temporal kernel."""
+    net = model(temporal=(1, 1))
+    net(random(4, 1, 3, 4, 4), levels(4, 1), words(4)).square().sum().backward()
+    taps = net.middle[0].temporal[0].conv_in.conv.weight.grad.abs().sum((0, 1, 3))
+    assert (taps > 0).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("changes", [dict(widths=(8, 16)), dict(text_dim=12), dict(attention_from=0)])
+def test_inflation_refuses_what_does_not_fit(changes):
+    (name,) = changes
+    with pytest.raises(UserError, match=f"{name} .* does not fit a video U-Net around {name}"):
+        inflate(model(), UNetConfig(**{**SMALL, **changes}, temporal=(1, 1)))
+
+
+def test_inflation_happens_once():
+    with pytest.raises(UserError, match=r"temporal \(1, 2\) does not fit"):
+        inflate(UNet(VIDEO), VIDEO)
 
 
 # ---- sizes, optimizers, bad input ----
 
 
-@pytest.mark.parametrize("frames", [1, 5, 17])
+@pytest.mark.parametrize("frames", [1, 5, 17, 33])
 def test_sizes_other_than_in_training_run(frames):
-    velocity = model()(random(1, frames, 3, 6, 10), levels(1, frames), words(1))
+    velocity = model(temporal=(1, 1))(random(1, frames, 3, 6, 10), levels(1, frames), words(1))
     assert velocity.shape == (1, frames, 3, 6, 10)
     assert velocity.isfinite().all()
 
@@ -316,7 +445,7 @@ def test_sizes_other_than_in_training_run(frames):
 def test_muon_gets_the_hidden_matrices():
     net = UNet(UNetConfig(**SMALL))
     hidden = hidden_matrices(net)
-    assert {"down.0.0.block.conv_in.conv.weight", "middle.0.block.attention.attention.qkv.weight"} <= set(hidden)
+    assert {"down.0.0.spatial.conv_in.conv.weight", "middle.0.spatial.attention.attention.qkv.weight"} <= set(hidden)
     assert {"shrink.0.linear.weight", "up.0.0.merge.weight"} <= set(hidden)
     assert not [name for name in hidden if name.startswith(("embed", "head")) or "modulation" in name]
 
@@ -328,10 +457,15 @@ def test_latents_that_do_not_halve(shape, word):
 
 
 def test_configurations():
-    config = UNetConfig(**SMALL)
+    config = UNetConfig(**SMALL, temporal=(1, 2), window=3)
+    assert config.still == UNetConfig(**SMALL)
     assert UNetConfig(**json.loads(json.dumps(asdict(config)))) == config
     assert UNetConfig().grid(17, 8, 12) == (17, 2, 3)
     with pytest.raises(UserError, match="width 12 does not split into 5 heads"):
         UNetConfig(**{**SMALL, "widths": (20, 12), "heads": 5})
     with pytest.raises(UserError, match="give one number per width"):
         UNetConfig(**{**SMALL, "blocks": (1,)})
+    with pytest.raises(UserError, match=r"temporal \(1,\) for 2 scales: give one number per width"):
+        UNetConfig(**SMALL, temporal=(1,))
+    with pytest.raises(UserError, match="temporal kernel 4: use an odd number"):
+        UNetConfig(**SMALL, kernel=4)

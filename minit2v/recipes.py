@@ -69,7 +69,7 @@ VAES = {
         "image-vae",
         "standard",
         VAEConfig(channels=4, temporal=1, widths=(64, 128)),
-        dict(batch=8, steps=1500, warmup=50, decay=0.6, ema=0.995, **_MUON),
+        dict(batch=16, steps=4000, warmup=50, decay=0.6, ema=0.995, **_MUON),
     ),
     # For clips of 9 x 32 x 32 -> 3 x 8 x 8 x 8.
     "nano-vae": VAERecipe(

@@ -48,11 +48,12 @@ class VAETask(Task):
     """
 
     foreground, change, kl = 4.0, 1.0, 1e-2  # weights
-    crop, crop_frames, crops = 32, 9, 4  # px, frames, and how many of each clip
+    crop, crops = 32, 4  # px, and how many of each clip
 
     def __init__(self, recipe: VAERecipe, start: str | None = None, decoder_only: bool = False):
         self.name, self.vae, self.world, self.start = recipe.name, recipe.vae, WORLDS[recipe.world], located(start)
         self.decoder_only = decoder_only
+        self.window = 2 * recipe.vae.temporal + 1  # frames of a crop: the first, and two groups
         if decoder_only and start is None:
             raise UserError("a decoder alone is trained on latents that exist: start with their VAE's checkpoint")
         self.config = {"kind": "vae", "world": recipe.world, "vae": asdict(recipe.vae)}
@@ -64,8 +65,12 @@ class VAETask(Task):
 
     def batch(self, seed: int, step: int, indices: range) -> Tensor:
         if step % 3 and self.world.width > self.crop:
-            return crop_batch(seed, step, indices, self.world, self.crop_frames, self.crop, self.crops)
-        return pixel_batch(seed, step, indices, self.world)
+            return crop_batch(seed, step, indices, self.world, self.window, self.crop, self.crops)
+        clips = pixel_batch(seed, step, indices, self.world)  # (b, t, 3, h, w)
+        if self.vae.temporal > 1:
+            return clips
+        start = random.Random(seed_of(seed, step, indices.start)).randrange(clips.shape[1] - self.window)
+        return clips[:, start : start + self.window]  # frames alone: a few of each clip, for they are much alike
 
     def loss(self, model: VAE, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, dict]:
         mean, log_variance = model.posterior(batch)  # (b, f, c, h, w)

@@ -41,6 +41,7 @@ class UNetConfig:
     temporal: tuple[int, ...] = ()  # temporal blocks behind each spatial one; (): an image U-Net
     kernel: int = 3  # frames that a temporal convolution spans
     window: int | None = None  # temporal attention looks at frames at most so far away; None: all
+    conditioned: bool = False  # takes a source picture: see `repeat_source`
 
     def __post_init__(self):
         for name in ("widths", "blocks", "temporal"):
@@ -57,7 +58,7 @@ class UNetConfig:
     @property
     def still(self):
         """The configuration of the image U-Net inside."""
-        return replace(self, temporal=(), kernel=3, window=None)
+        return replace(self, temporal=(), kernel=3, window=None, conditioned=False)
 
     @property
     def factor(self):
@@ -198,26 +199,14 @@ class Layer(nn.Module):
         return x
 
 
-class Shrink(nn.Module):
-    """Half the height and width: each 2 × 2 pixels become one, by one matrix."""
-
-    def __init__(self, fine, coarse):
-        super().__init__()
-        self.linear = nn.Linear(4 * fine, coarse)
-
-    def forward(self, x):  # (b, f, h, w, c) -> (b, f, h/2, w/2, c')
-        return self.linear(rearrange(x, "b f (h p) (w q) c -> b f h w (p q c)", p=2, q=2))
+def fold(x):
+    """Half the height and width: 2 × 2 pixels side by side in one, (b, f, h, w, c) -> (b, f, h/2, w/2, 4c)."""
+    return rearrange(x, "b f (h p) (w q) c -> b f h w (p q c)", p=2, q=2)
 
 
-class Grow(nn.Module):
-    """Twice the height and width: the way back."""
-
-    def __init__(self, coarse, fine):
-        super().__init__()
-        self.linear = nn.Linear(coarse, 4 * fine)
-
-    def forward(self, x):  # (b, f, h, w, c) -> (b, f, 2h, 2w, c')
-        return rearrange(self.linear(x), "b f h w (p q c) -> b f (h p) (w q) c", p=2, q=2)
+def unfold(x):
+    """The inverse of `fold`."""
+    return rearrange(x, "b f h w (p q c) -> b f (h p) (w q) c", p=2, q=2)
 
 
 # ---- the U-Net -------------------------------------------------------------------------------------------
@@ -235,12 +224,13 @@ class UNet(nn.Module):
             return nn.ModuleList(Layer(config, scale, skip) for _ in range(config.blocks[scale]))
 
         self.embed = Conv(config.channels, widths[0])
+        self.embed_condition = Conv(config.channels + 1, widths[0]) if config.conditioned else None
         self.embedding = Embedding(config)
         self.temporal_embedding = Embedding(config, frames=True) if any(config.temporal) else None
         self.down = nn.ModuleList(layers(scale) for scale in range(coarsest))
-        self.shrink = nn.ModuleList(Shrink(fine, coarse) for fine, coarse in pairwise(widths))
+        self.shrink = nn.ModuleList(nn.Linear(4 * fine, coarse) for fine, coarse in pairwise(widths))
         self.middle = layers(coarsest)
-        self.grow = nn.ModuleList(Grow(coarse, fine) for coarse, fine in pairwise(widths[::-1]))
+        self.grow = nn.ModuleList(nn.Linear(coarse, 4 * fine) for coarse, fine in pairwise(widths[::-1]))
         self.up = nn.ModuleList(layers(scale, skip=True) for scale in reversed(range(coarsest)))
         self.norm = nn.LayerNorm(widths[0], eps=1e-6)
         self.head = Conv(widths[0], config.channels)
@@ -250,24 +240,34 @@ class UNet(nn.Module):
     def forward(self, latents, noise_level, text, condition=None):
         """The velocity, noise − data, of noisy latents.
 
-        latents (b, f, c, h, w); noise_level (b, f) in [0, 1], 1 = pure noise, one per frame; text: TextFeatures
-        -> velocity (b, f, c, h, w). Raises UserError if the latents do not halve evenly at every scale.
+        latents (b, f, c, h, w); noise_level (b, f) in [0, 1], 1 = pure noise, one per frame; text: TextFeatures;
+        condition (b, f, c + 1, h, w) from `repeat_source`, for conditioned ones -> velocity (b, f, c, h, w). Raises
+        UserError if the latents do not halve evenly at every scale, or for a condition that is missing or not wanted.
         """
         self.config.grid(*(latents.shape[axis] for axis in (1, 3, 4)))
+        check_condition(condition, latents, self.config.conditioned)
         context = self.context(latents, noise_level, text)
-        x, skips = self.embed(rearrange(latents, "b f c h w -> b f h w c")), []
+        x, skips = self.enter(latents, condition), []
         for layers, shrink in zip(self.down, self.shrink, strict=True):
             for layer in layers:
                 x = layer(x, context)
                 skips.append(x)
-            x = shrink(x)
+            x = shrink(fold(x))
         for layer in self.middle:
             x = layer(x, context)
         for grow, layers in zip(self.grow, self.up, strict=True):
-            x = grow(x)
+            x = unfold(grow(x))
             for layer in layers:
                 x = layer(x, context, skips.pop())
         return rearrange(self.head(F.silu(self.norm(x))), "b f h w c -> b f c h w")
+
+    def enter(self, latents, condition):
+        """Latents and condition, as if concatenated by their channels -> (b, f, h, w, c'). A convolution of
+        concatenated channels is a sum of two; kept apart, the second can start at 0 beside a trained first."""
+        x = self.embed(rearrange(latents, "b f c h w -> b f h w c"))
+        if condition is None:
+            return x
+        return x + self.embed_condition(rearrange(condition, "b f c h w -> b f h w c"))
 
     def context(self, latents, noise_level, text):
         """The Context of one forward pass."""
@@ -282,12 +282,14 @@ class UNet(nn.Module):
 
 def initialize(model):
     """How a U-Net starts: Xavier-uniform weights and zero biases; the last layer of every branch and the head are 0,
-    so that each block is the identity and the first velocity is exactly 0."""
+    so that each block is the identity and the first velocity is exactly 0. So is the condition's way in."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
     nn.init.zeros_(model.head.conv.weight)
+    if model.embed_condition is not None:
+        nn.init.zeros_(model.embed_condition.conv.weight)
     for block in model.modules():
         if isinstance(block, Block):
             nn.init.zeros_(block.conv_out.conv.weight)
@@ -296,25 +298,57 @@ def initialize(model):
                 nn.init.zeros_(block.text_attention.out.weight)
 
 
+# ---- the source picture ----------------------------------------------------------------------------------
+
+
+def repeat_source(source, frames, noise_level=None, noise=None):
+    """The condition (b, frames, c + 1, h, w) of clips that begin with a picture: its latents source (b, c, h, w),
+    repeated on all frames (Blattmann et al. 2023, Stable Video Diffusion, section 4.3), and a mask that is 1 on
+    frame 0, which the source shows, and else 0. A condition of zeros says that there is no source.
+
+    With noise_level σ (b,) in [0, 1], and noise like the source, the source becomes (1 − σ) source + σ noise and the
+    mask 1 − σ: the less the source is to be trusted, the freer the motion.
+    """
+    sigma = source.new_zeros(len(source)) if noise_level is None else noise_level
+    sigma = rearrange(sigma, "b -> b 1 1 1")
+    if noise is not None:
+        source = (1 - sigma) * source + sigma * noise
+    condition = source.new_zeros(len(source), frames, source.shape[1] + 1, *source.shape[2:])
+    condition[:, :, :-1] = source[:, None]
+    condition[:, 0, -1:] = 1 - sigma
+    return condition
+
+
+def check_condition(condition, latents, wanted):
+    """Raises UserError unless there is a condition of the right shape if and only if one is wanted."""
+    b, f, c, h, w = latents.shape
+    right, shape = (b, f, c + 1, h, w), None if condition is None else tuple(condition.shape)
+    if wanted and shape != right:
+        raise UserError(f"condition {shape}: it must be {right}; make it with repeat_source, or of zeros for no source")
+    if shape and not wanted:
+        raise UserError("this U-Net takes no condition: make one with conditioned=True for clips from a picture")
+
+
 # ---- inflation -------------------------------------------------------------------------------------------
 
 
 def temporal_parameters(unet):
-    """What inflation adds to an image U-Net: {name: parameter}."""
-    return {name: parameter for name, parameter in unet.named_parameters() if "temporal" in name}
+    """What inflation adds to an image U-Net, the condition's way in included: {name: parameter}."""
+    added = ("temporal", "condition")
+    return {name: weight for name, weight in unet.named_parameters() if any(part in name for part in added)}
 
 
 def spatial_parameters(unet):
     """What a U-Net has in common with the image U-Net inside, under the same names: {name: parameter}."""
     added = temporal_parameters(unet)
-    return {name: parameter for name, parameter in unet.named_parameters() if name not in added}
+    return {name: weight for name, weight in unet.named_parameters() if name not in added}
 
 
 @torch.no_grad()
 def inflate(image, config):
     """A video U-Net that draws every frame exactly as the image U-Net does: so far its temporal blocks are silent.
 
-    image: a UNet without temporal blocks; config: the same with `temporal` (and `kernel`, `window`) -> a new UNet.
+    image: a UNet; config: the same with `temporal` blocks, and perhaps `conditioned` -> a new UNet.
     The temporal blocks see text and noise level through layers of their own, so all spatial weights may be frozen.
     Raises UserError if the two configurations differ in anything else.
     """

@@ -1,7 +1,7 @@
 """The U-Net by its values: which outputs move, what stays the same, and what a fresh one predicts."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from minit2v.attention import naive_attention, rotary_3d
 from minit2v.errors import UserError
 from minit2v.optimizers import hidden_matrices
 from minit2v.text import TextFeatures
-from minit2v.unet import UNet, UNetConfig, inflate, spatial_parameters, temporal_parameters
+from minit2v.unet import UNet, UNetConfig, fold, inflate, repeat_source, spatial_parameters, temporal_parameters, unfold
 
 SMALL = dict(channels=3, widths=(8, 12), blocks=(1, 1), heads=2, text_dim=10, embedding=6)
 
@@ -185,7 +185,7 @@ def test_only_skips_carry_what_the_coarse_scales_lose():
     net = model(attention_from=2)
     coarse_too = reach(net)
     for grow in net.grow:
-        nn.init.zeros_(grow.linear.weight)
+        nn.init.zeros_(grow.weight)
     near = torch.zeros(16, 16, dtype=torch.bool)
     near[2:15, 2:15] = True  # embed 1, block down 2, block up 2, head 1
     assert torch.equal(reach(net), near)
@@ -215,15 +215,11 @@ def test_each_skip_goes_to_its_twin():
         assert seen["up", i][0][-1] is seen["down", 1 - i][1]  # given last: the skip
 
 
-def test_shrink_and_grow_keep_places():
-    net = model()
-    shrink, grow = net.shrink[0].linear, net.grow[0].linear
+def test_folding_keeps_places():
     x = random(1, 1, 4, 6, 8)
-    expected = shrink(torch.cat([x[0, 0, 2, 4], x[0, 0, 2, 5], x[0, 0, 3, 4], x[0, 0, 3, 5]]))
-    torch.testing.assert_close(net.shrink[0](x)[0, 0, 1, 2], expected)
-    x = random(1, 1, 2, 3, 12)
-    place = grow(x[0, 0, 1, 2])[2 * 8 : 3 * 8]  # row 1, column 0 of the 2 × 2
-    torch.testing.assert_close(net.grow[0](x)[0, 0, 3, 4], place)
+    folded = fold(x)
+    assert torch.equal(folded[0, 0, 1, 2], torch.cat([x[0, 0, 2, 4], x[0, 0, 2, 5], x[0, 0, 3, 4], x[0, 0, 3, 5]]))
+    assert torch.equal(unfold(folded), x)
 
 
 # ---- a naive reference of one block, from the equations ----
@@ -432,6 +428,65 @@ def test_inflation_happens_once():
         inflate(UNet(VIDEO), VIDEO)
 
 
+# ---- the source picture ----
+
+
+def test_a_source_is_repeated_and_marked():
+    source, noise = random(2, 3, 4, 4), random(2, 3, 4, 4, seed=1)
+    condition = repeat_source(source, 5)
+    assert all(torch.equal(condition[:, t, :3], source) for t in range(5))
+    assert condition[:, :, 3].amin((2, 3)).tolist() == condition[:, :, 3].amax((2, 3)).tolist() == [[1, 0, 0, 0, 0]] * 2
+    noisy = repeat_source(source, 5, torch.tensor([0.25, 1.0]), noise)
+    torch.testing.assert_close(noisy[0, 4, :3], 0.75 * source[0] + 0.25 * noise[0])
+    torch.testing.assert_close(noisy[1, 4, :3], noise[1])
+    assert noisy[:, :2, 3, 0, 0].tolist() == [[0.75, 0], [0, 0]]
+
+
+def test_a_source_moves_all_frames():
+    net, source = model(conditioned=True), random(2, 3, 4, 4, seed=3)
+    arguments = random(2, 3, 3, 4, 4), levels(), words()
+    before, none = net(*arguments, repeat_source(source, 3)), net(*arguments, torch.zeros(2, 3, 4, 4, 4))
+    assert moved(before, none).any((1, 2)).all()
+    source[0] += 1
+    assert frames_moved(before, net(*arguments, repeat_source(source, 3))) == [0, 1, 2]
+
+
+def test_the_mask_tells_frame_0_from_the_others():
+    net, x = model(conditioned=True), random(1, 1, 3, 4, 4).expand(1, 3, 3, 4, 4)
+    velocity = net(x, torch.full((1, 3), 0.7), words(1), repeat_source(random(1, 3, 4, 4, seed=3), 3))
+    assert moved(velocity[:, [0, 1]], velocity[:, [1, 2]]).any((1, 2)).tolist() == [True, False]
+
+
+def test_a_condition_is_concatenated():
+    """The two first convolutions are one, of the concatenated channels."""
+    net, x, condition = model(conditioned=True), random(2, 3, 3, 4, 4), random(2, 3, 4, 4, 4, seed=3)
+    weight = torch.cat([net.embed.conv.weight, net.embed_condition.conv.weight], 1)  # (c', 3 + 4, 3, 3)
+    bias = net.embed.conv.bias + net.embed_condition.conv.bias
+    expected = nn.functional.conv2d(torch.cat([x, condition], 2).flatten(0, 1), weight, bias, padding=1)
+    entered = net.enter(x, condition).movedim(-1, 2).flatten(0, 1)
+    torch.testing.assert_close(entered, expected, rtol=0, atol=1e-5)
+
+
+def test_a_source_enters_silently_and_learns():
+    image, condition = model(), repeat_source(random(2, 3, 4, 4, seed=3), 3)
+    video = inflate(image, replace(VIDEO, conditioned=True))
+    arguments = random(2, 3, 3, 4, 4), levels(), words()
+    assert torch.equal(video(*arguments, condition), image(*arguments))
+    assert "embed_condition.conv.weight" in temporal_parameters(video)
+    gradients = train(video, 2, condition)
+    assert not [name for name, gradient in gradients.items() if not gradient.abs().sum() > 0]
+
+
+def test_conditions_that_are_missing_or_not_wanted():
+    arguments = random(2, 3, 3, 4, 4), levels(), words()
+    with pytest.raises(UserError, match=r"condition None: it must be \(2, 3, 4, 4, 4\); make it with repeat_source"):
+        model(conditioned=True)(*arguments)
+    with pytest.raises(UserError, match=r"condition \(2, 5, 4, 4, 4\): it must be"):
+        model(conditioned=True)(*arguments, repeat_source(random(2, 3, 4, 4), 5))
+    with pytest.raises(UserError, match="takes no condition"):
+        model()(*arguments, repeat_source(random(2, 3, 4, 4), 3))
+
+
 # ---- sizes, optimizers, bad input ----
 
 
@@ -446,7 +501,7 @@ def test_muon_gets_the_hidden_matrices():
     net = UNet(UNetConfig(**SMALL))
     hidden = hidden_matrices(net)
     assert {"down.0.0.spatial.conv_in.conv.weight", "middle.0.spatial.attention.attention.qkv.weight"} <= set(hidden)
-    assert {"shrink.0.linear.weight", "up.0.0.merge.weight"} <= set(hidden)
+    assert {"shrink.0.weight", "up.0.0.merge.weight"} <= set(hidden)
     assert not [name for name in hidden if name.startswith(("embed", "head")) or "modulation" in name]
 
 
@@ -457,7 +512,7 @@ def test_latents_that_do_not_halve(shape, word):
 
 
 def test_configurations():
-    config = UNetConfig(**SMALL, temporal=(1, 2), window=3)
+    config = UNetConfig(**SMALL, temporal=(1, 2), window=3, conditioned=True)
     assert config.still == UNetConfig(**SMALL)
     assert UNetConfig(**json.loads(json.dumps(asdict(config)))) == config
     assert UNetConfig().grid(17, 8, 12) == (17, 2, 3)

@@ -107,6 +107,7 @@ class Context(NamedTuple):
     temporal_embedding: Tensor | None  # (b, f, d), for the temporal ones
     text: TextFeatures
     rotations: list[Tensor]  # of each scale: where its tokens are, (f, h·w, head_dim/2)
+    temporal_strength: float  # 0: what the temporal blocks say is not heard; 1: it is
 
 
 # ---- blocks ----------------------------------------------------------------------------------------------
@@ -195,7 +196,8 @@ class Layer(nn.Module):
             x = self.merge(torch.cat([x, skip], dim=-1))
         x = self.spatial(x, context.embedding, context.text, rotation)
         for block in self.temporal:
-            x = block(x, context.temporal_embedding, context.text, rotation)
+            mixed = block(x, context.temporal_embedding, context.text, rotation)
+            x = torch.lerp(x, mixed, context.temporal_strength)  # exactly x at 0, and exactly mixed at 1
         return x
 
 
@@ -213,11 +215,15 @@ def unfold(x):
 
 
 class UNet(nn.Module):
-    """The U-Net; see the module's picture. A fresh one predicts a velocity of 0."""
+    """The U-Net; see the module's picture. A fresh one predicts a velocity of 0.
+
+    temporal_strength, from 0 to 1, may be set at any time: at 0, a video U-Net is the image U-Net inside it.
+    """
 
     def __init__(self, config=None):
         super().__init__()
         self.config = config = config or UNetConfig()
+        self.temporal_strength = 1.0
         widths, coarsest = config.widths, len(config.widths) - 1
 
         def layers(scale, skip=False):
@@ -277,7 +283,7 @@ class UNet(nn.Module):
             for scale, width in enumerate(self.config.widths)
         ]
         temporal = self.temporal_embedding and self.temporal_embedding(noise_level, text.pooled)
-        return Context(self.embedding(noise_level, text.pooled), temporal, text, rotations)
+        return Context(self.embedding(noise_level, text.pooled), temporal, text, rotations, self.temporal_strength)
 
 
 def initialize(model):

@@ -428,6 +428,53 @@ def test_inflation_happens_once():
         inflate(UNet(VIDEO), VIDEO)
 
 
+# ---- the knob ----
+
+
+def test_without_temporal_strength_a_video_unet_is_its_image_unet():
+    image = model()
+    video = inflate(image, VIDEO)
+    for parameter in temporal_parameters(video).values():
+        nn.init.normal_(parameter, std=0.3)
+    arguments = random(2, 5, 3, 4, 4), levels(2, 5), words()
+    assert (video(*arguments) - image(*arguments)).abs().max() > 0.1
+    video.temporal_strength = 0.0
+    assert torch.equal(video(*arguments), image(*arguments))
+
+
+def test_temporal_strength_weakens_what_frames_hear_of_each_other():
+    net, x = model(temporal=(0, 1)), random(1, 5, 3, 4, 4)
+    changed = x.clone()
+    changed[0, 2] += 1e-2
+    heard = []
+    for net.temporal_strength in (0.0, 0.1, 0.4, 0.7, 1.0):
+        difference = net(changed, levels(1, 5), words(1)) - net(x, levels(1, 5), words(1))
+        heard.append(difference[:, [0, 1, 3, 4]].square().mean().sqrt().item())
+    assert heard[0] == 0
+    assert heard == sorted(heard)
+
+
+def test_full_strength_is_the_block_alone():
+    net = model(temporal=(0, 1))
+    x, context = random(2, 3, 2, 2, 12), net.context(random(2, 3, 3, 4, 4), levels(), words())
+    layer = net.middle[0]
+    still = layer.spatial(x, context.embedding, context.text, context.rotations[1])
+    mixed = layer.temporal[0](still, context.temporal_embedding, context.text, context.rotations[1])
+    assert torch.equal(layer(x, context), mixed)
+    half = layer(x, context._replace(temporal_strength=0.5))
+    torch.testing.assert_close(half, (still + mixed) / 2, rtol=0, atol=1e-5)
+
+
+def test_half_precision_is_near():
+    net = model(temporal=(1, 1), conditioned=True)
+    for parameter in net.parameters():
+        parameter.data *= 0.5
+    arguments = random(2, 3, 3, 4, 4), levels(), words(), repeat_source(random(2, 3, 4, 4, seed=3), 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        velocity = net(*arguments)
+    torch.testing.assert_close(velocity.float(), net(*arguments), rtol=0.1, atol=0.02)
+
+
 # ---- the source picture ----
 
 

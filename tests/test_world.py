@@ -279,6 +279,11 @@ def test_cameras_move_at_their_rates(camera, at_end, zoom):
     assert shown.camera[-1] == pytest.approx([at_end, 0]) and shown.zoom[-1] == pytest.approx(zoom)
 
 
+def test_where_only_the_smallest_fits_every_seed_finds_its_place():
+    widths = [scene(parse("a large ball circles then bounces"), seed).width[0] for seed in range(40)]
+    assert widths == pytest.approx([28.0] * 40)  # 28 px and a path of 34 px, in a picture of 64 with a margin of 1
+
+
 @pytest.mark.parametrize("subject, visible", [("red box", 0.03), ("blue dog", 0.03), ("red face", 0.03)])
 def test_a_pillar_hides_the_subject_and_lets_it_out(subject, visible):
     shown = scene(parse(f"a {subject} moves right behind a pillar on checkered tiles"), 0)

@@ -145,13 +145,10 @@ def _stage(meaning: Meaning, world: World, rng: random.Random) -> Scene:
     low, high = _widths(truth, meaning, world)
     roomy = low + SLACK if meaning.size == "small" else low + 1.6 * SLACK
     width = rng.uniform(low, min(high, roomy))
-    for _ in range(8):  # a wide subject may have no room; then a narrower one is tried
-        box = _room(truth, width, meaning, world)
-        if box is not None:
-            break
+    while (box := _room(truth, width, meaning, world)) is None:  # a wide subject may have no room: a narrower one
+        if width == low:
+            raise UserError(_leaves(meaning))
         width = low + (width - low) / 2 if width - low > 0.1 else low
-    else:
-        raise UserError(_leaves(meaning))
     (x0, x1), (y0, y1) = box
     start = np.array([rng.uniform(x0, x1), rng.uniform(y0, y1)])
     left = "left" in meaning.motions and meaning.motions[0] != "right"

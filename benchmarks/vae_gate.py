@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from minit2v.checkpoints import load_weights
-from minit2v.datasets import captioned, to_frames, to_pixels, wild
+from minit2v.datasets import captioned, wild
 from minit2v.metrics import flicker, wilson
 from minit2v.pipeline import load_vae
-from minit2v.vae import VAE
+from minit2v.vae import VAE, to_frames, to_pixels
 from minit2v.world import captions, scenes
 from minit2v.world.oracle import judge, lab, matches
 from minit2v.world.render import render, subject_mask

@@ -101,7 +101,7 @@ class Clip:
         path = Path(path)
         check_place(path)
         data = self.to_bytes(path.suffix.lower())
-        from minit2v.checkpoints import write_whole
+        from minit2v.files import write_whole
 
         write_whole(path, data)
         return path

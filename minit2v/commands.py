@@ -148,8 +148,8 @@ def _check_sheet(path: str, check_place) -> None:
 
 
 def _write_sheet(path: str, clips) -> None:
-    from minit2v.checkpoints import write_whole
     from minit2v.clip import contact_sheet
+    from minit2v.files import write_whole
     from minit2v.media import png_bytes
 
     write_whole(path, png_bytes(contact_sheet(clips), "; ".join(clip.prompt for clip in clips)))

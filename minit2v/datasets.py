@@ -18,20 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minit2v.errors import UserError
-from minit2v.vae import VAE
+from minit2v.vae import VAE, to_pixels
 from minit2v.world import captions
 from minit2v.world.render import render
 from minit2v.world.scenes import STANDARD, Scene, World, sample_meaning, scene
-
-
-def to_pixels(frames: np.ndarray) -> Tensor:
-    """uint8 (..., t, h, w, 3) -> float32 (..., t, 3, h, w) in [-1, 1], what the models see."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 127.5 - 1
-
-
-def to_frames(pixels: Tensor) -> np.ndarray:
-    """float (..., t, 3, h, w) in [-1, 1] -> uint8 (..., t, h, w, 3)."""
-    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
 
 
 def captioned(seed: str, world: World = STANDARD, split: str = "train") -> tuple[str, Scene]:

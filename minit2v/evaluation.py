@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from minit2v.clip import Clip, in_words
-from minit2v.datasets import to_pixels
 from minit2v.errors import UserError
 from minit2v.metrics import report
 from minit2v.pipeline import TextToVideo
+from minit2v.vae import to_pixels
 from minit2v.world import captions
 from minit2v.world.render import render
 from minit2v.world.scenes import World, check, sample_meaning, scene

@@ -19,11 +19,10 @@ from torch import Tensor
 
 from minit2v.checkpoints import load_into, load_weights, path_of
 from minit2v.clip import Clip
-from minit2v.datasets import to_frames
 from minit2v.diffusion import SAMPLERS, check_guidance, check_steps, draw_noise, guided, sigmas
 from minit2v.errors import UserError
 from minit2v.recipes import PromptedDenoiser, Sampling
-from minit2v.vae import VAE, VAEConfig, check_frames
+from minit2v.vae import VAE, VAEConfig, check_frames, to_frames
 from minit2v.world import captions
 from minit2v.world.scenes import check
 

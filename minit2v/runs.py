@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save as to_bytes
 
-from minit2v.checkpoints import cannot_write, load_into, read_tensors, write_whole
+from minit2v.checkpoints import load_into, read_tensors
 from minit2v.errors import UserError
+from minit2v.files import cannot_write, write_whole
 from minit2v.optimizers import make_optimizers
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from minit2v.checkpoints import load_into, load_weights, path_of
 from minit2v.clip import Clip, contact_sheet
-from minit2v.datasets import LatentCache, captioned, crop_batch, pixel_batch, to_frames, to_pixels
+from minit2v.datasets import LatentCache, captioned, crop_batch, pixel_batch
 from minit2v.diffusion import FlowMatching
 from minit2v.errors import UserError
 from minit2v.evaluation import draw_prompts, generate_all
@@ -21,7 +21,7 @@ from minit2v.metrics import adherence
 from minit2v.pipeline import TextToVideo
 from minit2v.recipes import PromptedDenoiser, Recipe, VAERecipe, config_of
 from minit2v.training import Task, seed_of
-from minit2v.vae import VAE
+from minit2v.vae import VAE, to_frames, to_pixels
 from minit2v.world.render import render
 from minit2v.world.scenes import WORLDS, World
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -33,6 +34,16 @@ class VAEConfig:
     decoder_blocks: tuple[int, int] = (2, 2)
     mean: tuple[float, ...] = ()  # of each latent channel over the training clips, and
     std: tuple[float, ...] = ()  # their spread: denoisers see (latents - mean) / std
+
+
+def to_pixels(frames: np.ndarray) -> Tensor:
+    """uint8 (..., t, h, w, 3) -> float32 (..., t, 3, h, w) in [-1, 1], what the models see."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 127.5 - 1
+
+
+def to_frames(pixels: Tensor) -> np.ndarray:
+    """float (..., t, 3, h, w) in [-1, 1] -> uint8 (..., t, h, w, 3)."""
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
 
 
 class CausalMix(nn.Module):

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from minit2v import checkpoints
-from minit2v.checkpoints import available, load_into, load_weights, path_of, save_weights, sha256, write_whole
+from minit2v import checkpoints, files
+from minit2v.checkpoints import available, load_into, load_weights, path_of, save_weights, sha256
 from minit2v.checkpoints.cards import card, sparkline, thinned, this_machine, write_card
 from minit2v.errors import UserError
+from minit2v.files import write_whole
 
 
 class Net(nn.Module):
@@ -170,7 +171,7 @@ def test_an_interrupted_write_leaves_the_old_file_whole(tmp_path, monkeypatch, n
     file = tmp_path / "net.safetensors"
     save_weights(file, net, {"old": True})
     old = file.read_bytes()
-    monkeypatch.setattr(checkpoints, "open", lambda *arguments: Failing(error, *arguments), raising=False)
+    monkeypatch.setattr(files, "open", lambda *arguments: Failing(error, *arguments), raising=False)
     if isinstance(error, OSError):
         told = refusal(save_weights, file, net, {"old": False})
         assert told.startswith(f"the disk that holds '{file}' is full") and "MB are free; make room" in told

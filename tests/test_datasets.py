@@ -9,7 +9,7 @@ import torch
 
 from minit2v import datasets
 from minit2v.errors import UserError
-from minit2v.vae import VAE, VAEConfig
+from minit2v.vae import VAE, VAEConfig, to_frames, to_pixels
 from minit2v.world import captions
 from minit2v.world.render import render
 from minit2v.world.scenes import NANO, STANDARD, sample_meaning, scene
@@ -24,11 +24,11 @@ def tiny_vae(seed=0):
 
 def test_pixels_and_frames_are_each_others_inverse():
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 3), dtype=np.uint8)
-    pixels = datasets.to_pixels(frames)
+    pixels = to_pixels(frames)
     assert pixels.shape == (2, 3, 3, 4, 5)
     assert pixels.min() >= -1 and pixels.max() <= 1
     assert pixels[1, 2, 0, 3, 4].item() == pytest.approx(frames[1, 2, 3, 4, 0] / 127.5 - 1)
-    assert (datasets.to_frames(pixels) == frames).all()
+    assert (to_frames(pixels) == frames).all()
 
 
 def test_a_clip_is_a_function_of_its_seed_and_split():
@@ -52,7 +52,7 @@ def test_wild_changes_looks_and_place_but_not_the_motion():
 def test_crops_are_windows_of_the_clip_and_show_the_subject():
     crops = datasets.crop_batch(0, 5, range(3), STANDARD, frames=9, size=32, each=4)
     assert crops.shape == (12, 9, 3, 32, 32)
-    whole = datasets.to_pixels(render(datasets.wild_clip("0 5 1", STANDARD)))  # (17, 3, 64, 64)
+    whole = to_pixels(render(datasets.wild_clip("0 5 1", STANDARD)))  # (17, 3, 64, 64)
     windows = whole.unfold(0, 9, 1).unfold(2, 32, 1).unfold(3, 32, 1)  # (9, 3, 33, 33, 9, 32, 32)
     same = (windows == crops[4].movedim(0, 1)[None, :, None, None]).flatten(4).all(-1).all(1)
     assert same.any()
@@ -64,7 +64,7 @@ def test_cache_holds_the_encoded_clips_and_new_words_for_them(tmp_path):
     assert len(cache) == 10
     text, staged = datasets.captioned("4 9", NANO)
     latents, words = cache.sample(9, random.Random(0))
-    expected = vae.encode(datasets.to_pixels(render(staged))[None])[0]
+    expected = vae.encode(to_pixels(render(staged))[None])[0]
     assert torch.allclose(latents, expected, atol=2e-3)  # float16
     assert captions.parse(words) == captions.parse(text)
     assert len({cache.sample(9, random.Random(k))[1] for k in range(8)}) > 1

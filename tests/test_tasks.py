@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from minit2v.checkpoints import save_weights
-from minit2v.datasets import fill_cache, pixel_batch, to_pixels
+from minit2v.datasets import fill_cache, pixel_batch
 from minit2v.dit import DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
 from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance
 from minit2v.training import Settings, generator_of, train
-from minit2v.vae import VAE, VAEConfig
+from minit2v.vae import VAE, VAEConfig, to_pixels
 from minit2v.world.captions import is_held_out, parse
 from minit2v.world.scenes import NANO
 

@@ -5,11 +5,8 @@ model. The committed ones lie in this folder, each with a card beside it (see ca
 can run any code while it is being opened, so it is refused unread.
 """
 
-import errno
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -17,59 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from minit2v.errors import UserError, nearest
+from minit2v.files import write_whole
 
 FOLDER = Path(__file__).parent
 PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"}
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
-
-
-# ---- files -------------------------------------------------------------------------------------------------
-
-
-def write_whole(path, data):
-    """Write bytes so that, whatever happens, `path` holds either its old content or all of the new.
-
-    The bytes go to PATH.partial, are forced to the disk, and only then renamed, which is one indivisible step.
-    Raises UserError if the disk is full, the folder is missing, or writing is not allowed.
-    """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        try:
-            with open(partial, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-            _sync_folder(path.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise cannot_write(path, len(data), error) from error
-
-
-def _sync_folder(folder):
-    # The rename itself lives in the folder; Windows cannot open folders, and needs no such call.
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def cannot_write(path, size, error):
-    """The UserError for an OSError met while writing `size` bytes to `path`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(path.parent).free / 1e6
-        return UserError(
-            f"the disk that holds '{path}' is full: {size / 1e6:.1f} MB are needed, {free:.1f} MB are free; "
-            "make room and run again (what the file held before is untouched)"
-        )
-    if not path.parent.is_dir():
-        return UserError(f"cannot write '{path}': there is no folder '{path.parent}'; create it or name another")
-    return UserError(f"cannot write '{path}': {error.strerror or error}; name a place where you may write")
 
 
 def sha256(path):

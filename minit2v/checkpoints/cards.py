@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from minit2v.checkpoints import read_tensors, sha256, write_whole
+from minit2v.checkpoints import read_tensors, sha256
+from minit2v.files import write_whole
 from minit2v.runs import read_log
 
 BARS = "▁▂▃▄▅▆▇█"

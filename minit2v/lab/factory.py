@@ -11,11 +11,11 @@ from torch import Tensor
 
 from minit2v import media
 from minit2v.clip import Clip
-from minit2v.datasets import to_frames
 from minit2v.dit import patchify
 from minit2v.lab.page import COLORS, Html, table
 from minit2v.lab.players import Steps, step_slider
 from minit2v.pipeline import TextToVideo
+from minit2v.vae import to_frames
 
 
 @dataclass(frozen=True)

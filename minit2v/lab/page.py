@@ -42,7 +42,7 @@ class Figure(Html):
 
     def save(self, path: str | Path) -> None:
         """Write the png. Raises `UserError` if it cannot be written."""
-        from minit2v.checkpoints import write_whole
+        from minit2v.files import write_whole
 
         write_whole(path, self.png)
 

@@ -26,7 +26,7 @@ def refresh(path: str | Path, timeout: int = 600) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    from minit2v.checkpoints import write_whole
+    from minit2v.files import write_whole
 
     path = Path(path)
     if path.suffix != ".ipynb" or not path.is_file():

@@ -5,6 +5,8 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from minit2v.text import TextFeatures
+
 DRAWS = 50  # configurations of each model
 OPS = {"addmm": "linear", "mm": "linear", "convolution": "convolution", "bmm": "attention"}
 
@@ -29,3 +31,8 @@ def holds(cost, model, run):
     assert cost.parameters == parameters(model)
     assert {name: getattr(cost, name) for name in ("linear", "convolution", "attention")} == counted(run)
     assert cost.flops > 0
+
+
+def text_features(batch, words, dim):
+    return TextFeatures(torch.empty(batch, words, dim), torch.ones(batch, words, dtype=torch.bool),
+                        torch.empty(batch, dim))  # fmt: skip

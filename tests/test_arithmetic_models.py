@@ -5,19 +5,13 @@ from dataclasses import asdict, fields
 
 import pytest
 import torch
-from flops import DRAWS, holds, parameters
+from flops import DRAWS, holds, parameters, text_features
 
 from minit2v.arithmetic import LatentShape, models
 from minit2v.dit import DiT, DiTConfig
 from minit2v.recipes import SYSTEMS, PromptedDenoiser, config_of
-from minit2v.text import TextConfig, TextEncoder, TextFeatures
+from minit2v.text import TextConfig, TextEncoder
 from minit2v.vae import VAEConfig
-
-
-def text_features(batch, words, dim):
-    return TextFeatures(torch.empty(batch, words, dim), torch.ones(batch, words, dtype=torch.bool),
-                        torch.empty(batch, dim))  # fmt: skip
-
 
 # ---- the transformer -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import json
 import math
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from minit2v.errors import UserError, nearest
@@ -291,7 +290,7 @@ def _task(recipe, settings, folder, options, group):
     from minit2v.recipes import VAERecipe
     from minit2v.runs import claim
     from minit2v.tasks import DenoiserTask, VAETask
-    from minit2v.training import FREE
+    from minit2v.training import FREE, recipe_of
     from minit2v.world.scenes import WORLDS
 
     if isinstance(recipe, VAERecipe):
@@ -300,8 +299,7 @@ def _task(recipe, settings, folder, options, group):
         raise UserError(f"--decoder-only: {recipe.name!r} has no decoder of its own; train its VAE {recipe.vae!r}")
     else:
         task = DenoiserTask(recipe, None, load_vae(options.vae or recipe.vae, recipe.world), options.start)
-    about = {"task": task.name, "config": task.config, "settings": asdict(settings)}
-    group.first_does(lambda: claim(folder, about, options.resume, FREE))
+    group.first_does(lambda: claim(folder, recipe_of(task, settings), options.resume, FREE))
     if isinstance(task, DenoiserTask):
         where, encode = folder / "latents", (task.vae, options.clips, WORLDS[recipe.world])
         group.first_does(lambda: fill_cache(where, *encode, seed=options.seed) and None)

@@ -53,6 +53,7 @@ class VAETask(Task):
     def __init__(self, recipe: VAERecipe, start: str | None = None, decoder_only: bool = False):
         self.name, self.vae, self.world, self.start = recipe.name, recipe.vae, WORLDS[recipe.world], located(start)
         self.decoder_only = decoder_only
+        self.origin = {"start": start, "decoder_only": decoder_only}
         self.window = 2 * recipe.vae.temporal + 1  # frames of a crop: the first, and two groups
         if decoder_only and start is None:
             raise UserError("a decoder alone is trained on latents that exist: start with their VAE's checkpoint")
@@ -120,7 +121,7 @@ class DenoiserTask(Task):
 
     def __init__(self, recipe: Recipe, cache: LatentCache, vae: VAE | None = None, start: str | None = None):
         self.name, self.recipe, self.cache, self.vae, self.start = recipe.name, recipe, cache, vae, located(start)
-        self.config = config_of(recipe)
+        self.config, self.origin = config_of(recipe), {"start": start}
         self.flow = FlowMatching(recipe.shift, recipe.times)
 
     def build(self) -> PromptedDenoiser:

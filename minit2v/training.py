@@ -36,6 +36,7 @@ class Task:
 
     name = "task"
     config: dict
+    origin: dict | None = None  # what else decides the weights, JSON-able: the checkpoint to begin with, say
 
     def build(self):
         """A fresh model. Its first weights come from torch's global generator, which `train` seeds."""
@@ -118,6 +119,11 @@ class Result:
     scores: dict  # of the last evaluation
 
 
+def recipe_of(task, settings):
+    """All that decides the weights, JSON-able: a run's folder belongs to one such recipe."""
+    return {"task": task.name, "config": task.config, "origin": task.origin, "settings": asdict(settings)}
+
+
 # ---- randomness ---------------------------------------------------------------------------------------------
 
 
@@ -191,8 +197,7 @@ def train(task, settings, out_dir, resume=False, device=None, quiet=False):
     with processes(device, settings.threads) as group, stop_signals() as stop:
         gpus = [group.device] if group.device.type == "cuda" else []
         with torch.random.fork_rng(gpus):
-            recipe = {"task": task.name, "config": task.config, "settings": asdict(settings)}
-            group.first_does(lambda: claim(folder, recipe, resume, FREE))
+            group.first_does(lambda: claim(folder, recipe_of(task, settings), resume, FREE))
             run = _start(task, settings, folder, group)
             _loop(task, run, group, stop, quiet)
             scores = group.first_does(lambda: _last_scores(folder))

@@ -301,6 +301,7 @@ def test_train_resumes_and_protects_its_folder(run, small_recipes):
     wrong(run(*words), "already holds this run", "--resume")
     wrong(run(*words, "--steps", 9, "--resume"), "already holds another recipe", "steps")
     wrong(run("train", "--system", "video-vae", "--out", "vae", "--resume"), "already holds another recipe")
+    wrong(run(*words, "--start", "vae/weights.safetensors", "--resume"), "already holds another recipe", "origin.start")
     before = Path("vae/weights.safetensors").read_bytes()
     assert run(*words, "--resume")[0] == 0 and Path("vae/weights.safetensors").read_bytes() == before
 

@@ -311,6 +311,24 @@ def test_a_block_follows_its_equations(layout, conv):
     torch.testing.assert_close(block(x, embedding, text, rotation), expected.view_as(x), rtol=0, atol=1e-10)
 
 
+def test_the_embeddings_follow_their_equations():
+    net, level, pooled = model(temporal=(0, 1)).double(), levels(), words().pooled.double()
+
+    def waves(position, dim):
+        angles = position[..., None] * 1e4 ** (-torch.arange(dim // 2, dtype=torch.float64) / (dim // 2))
+        return torch.cat([angles.sin(), angles.cos()], -1)
+
+    def mlp(x, layers):
+        return layers[2](silu(layers[0](x)))
+
+    for embedding in (net.embedding, net.temporal_embedding):
+        expected = mlp(waves(1000 * level.double(), 256), embedding.noise)
+        expected = expected + mlp(pooled, embedding.text)[:, None]
+        if embedding is net.temporal_embedding:
+            expected = expected + embedding.frame(waves(torch.arange(3), 6))
+        torch.testing.assert_close(embedding(level, pooled), expected, rtol=0, atol=1e-3)  # angles to 1000 in fp32
+
+
 # ---- inflation ----
 
 
@@ -333,7 +351,9 @@ def test_inflation_copies_the_weights_and_adds_temporal_ones():
     spatial, temporal = spatial_parameters(video), temporal_parameters(video)
     assert list(spatial) == list(image.state_dict()) == list(dict(image.named_parameters()))
     assert set(video.state_dict()) == {*spatial, *temporal}
-    assert all(torch.equal(p, spatial[name]) and p is not spatial[name] for name, p in image.named_parameters())
+    for name, parameter in image.named_parameters():
+        assert torch.equal(parameter, spatial[name])
+        assert parameter.data_ptr() != spatial[name].data_ptr()  # a copy
     blocks = {name.partition(".temporal.")[0] for name in temporal if ".temporal." in name}
     assert blocks == {"down.0.0", "middle.0", "up.0.0"}
     assert "middle.0.temporal.1.attention.attention.qkv.weight" in temporal

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import prod
 
 from minit2v.arithmetic import Cost, TokenGrid, attention, convolution, linear, norm, numbers
-from minit2v.open_models.pieces import Forward, cross_attention, mlp, self_attention, time_embedding
+from minit2v.open_models.pieces import Forward, cross_attention, mlp, self_attention, time_embedding, widest
 
 
 def wan(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -27,7 +27,8 @@ def wan(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
     if image:
         seen = config["image_dim"]
         parts["image"] = norm(seen) + mlp(image, seen, seen, d) + norm(d)
-    return Forward(parts, alive=n * (2 * d + config["ffn_dim"]))
+    modulations = 2 * levels * 6 * d  # of all layers, and with one layer's offsets
+    return Forward(parts, alive=modulations + widest(n, d, 2 * config["ffn_dim"]))
 
 
 def _wan_block(config: dict, n: int, d: int, text: int, image: int) -> Cost:
@@ -55,7 +56,7 @@ def ltx(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
         "blocks": config["num_layers"] * block,
         "head": numbers(2, d) + linear(n, d, config["out_channels"]),
     }
-    return Forward(parts, alive=n * (2 * d + 4 * d))
+    return Forward(parts, alive=widest(n, d, 2 * 4 * d))
 
 
 def allegro(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -72,7 +73,7 @@ def allegro(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forwar
         "blocks": config["num_layers"] * block,
         "head": numbers(2, d) + linear(n, d, config["out_channels"] * patch**2),
     }
-    return Forward(parts, alive=n * (2 * d + 4 * d))
+    return Forward(parts, alive=widest(n, d, 2 * 4 * d))
 
 
 def modulation(d: int) -> Cost:

@@ -10,7 +10,7 @@ from math import prod
 
 from minit2v.arithmetic import Cost, TokenGrid, convolution, linear, numbers
 from minit2v.open_models.cross_attention import modulation
-from minit2v.open_models.pieces import Forward, cross_attention, head_norms, mlp, self_attention, time_embedding
+from minit2v.open_models.pieces import Forward, cross_attention, head_norms, mlp, self_attention, time_embedding, widest
 
 
 def latte(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -28,7 +28,7 @@ def latte(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
         "temporal blocks": config["num_layers"] * (shared + self_attention(f, d, sequences=p, bias=bias)),
         "head": numbers(2, d) + linear(n, d, config["out_channels"] * patch**2),
     }
-    return Forward(parts, alive=n * (2 * d + 4 * d))
+    return Forward(parts, alive=widest(n, d, 2 * 4 * d))
 
 
 def stdit3(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -46,7 +46,7 @@ def stdit3(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward
         "temporal blocks": config["depth"] * _stdit3_block(config, f, p, n, text),
         "head": numbers(2, d) + linear(n, d, outputs * prod(patch)),
     }
-    return Forward(parts, alive=n * (2 * d + int(d * config["mlp_ratio"])))
+    return Forward(parts, alive=widest(n, d, 2 * int(d * config["mlp_ratio"])))
 
 
 def _stdit3_block(config: dict, length: int, sequences: int, n: int, text: int) -> Cost:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from math import prod
 
 from minit2v.arithmetic import Cost, TokenGrid, attention, convolution, linear, norm, numbers
-from minit2v.open_models.pieces import Forward, gated_mlp, head_norms, mlp, self_attention, time_embedding
+from minit2v.arithmetic.memory import ATTENTION
+from minit2v.open_models.pieces import Forward, gated_mlp, head_norms, mlp, self_attention, time_embedding, widest
 
 
 def cogvideox(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -30,7 +31,7 @@ def cogvideox(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forw
         "blocks": layers * block,
         "head": norm(d) + linear(1, t, 2 * d) + norm(d) + linear(n, d, config["out_channels"] * cube),
     }
-    return Forward(parts, alive=m * (2 * d + 4 * d))
+    return Forward(parts, alive=widest(m, d, 2 * 4 * d))
 
 
 def hunyuanvideo(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -47,7 +48,7 @@ def hunyuanvideo(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> F
         "single blocks": config["num_single_layers"] * single_block(n + s, d, hidden, config["attention_head_dim"]),
         "head": linear(1, d, 2 * d) + linear(n, d, config["out_channels"] * prod(patch)),
     }
-    return Forward(parts, alive=(n + s) * (5 * d + hidden))
+    return Forward(parts, alive=(n + s) * ((2 + ATTENTION) * d + hidden))
 
 
 def hunyuanvideo15(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -70,7 +71,7 @@ def hunyuanvideo15(config: dict, grid: TokenGrid, conditions: dict[str, int]) ->
         "dual blocks": config["num_layers"] * dual_block(n, context, d, hidden, config["attention_head_dim"]),
         "head": linear(1, d, 2 * d) + linear(n, d, config["out_channels"] * prod(patch)),
     }
-    return Forward(parts, alive=(n + context) * 2 * d + n * hidden)
+    return Forward(parts, alive=widest(n + context, d, 2 * hidden))
 
 
 def open_sora_2(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
@@ -88,7 +89,7 @@ def open_sora_2(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Fo
         "single blocks": config["depth_single_blocks"] * single_block(n + s, d, hidden, head_dim),
         "head": linear(1, d, 2 * d) + linear(n, d, values),
     }
-    return Forward(parts, alive=(n + s) * (5 * d + hidden))
+    return Forward(parts, alive=(n + s) * ((2 + ATTENTION) * d + hidden))
 
 
 def dual_block(n: int, s: int, d: int, hidden: int, head_dim: int) -> Cost:
@@ -137,7 +138,7 @@ def mochi(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
         "last block": _mochi_block(n, s, d, w, head_dim, last=True),
         "head": linear(1, d, 2 * d) + linear(n, d, (config.get("out_channels") or channels) * patch**2),
     }
-    return Forward(parts, alive=n * (2 * d + 2 * (8 * d // 3)) + s * 2 * w)
+    return Forward(parts, alive=widest(n, d, 4 * (8 * d // 3)) + 2 * s * w)
 
 
 def _mochi_block(n: int, s: int, d: int, w: int, head_dim: int, last: bool = False) -> Cost:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from minit2v.arithmetic import Cost, attention, linear, norm
+from minit2v.arithmetic.memory import ATTENTION
 
 FREQUENCIES = 256  # channels of the sinusoidal embedding that a noise level enters most transformers as
 
@@ -18,12 +19,22 @@ class Forward:
     """One pass of a denoiser, batch 1, without guidance."""
 
     parts: dict[str, Cost]  # in reading order
-    alive: int  # numbers alive at once in its widest layer: a lower bound, see `minit2v.open_models.figures`
+    alive: int  # numbers of activations alive at once, about; see `widest`
 
     @property
     def total(self) -> Cost:
         """All parts together."""
         return sum(self.parts.values(), Cost())
+
+
+def widest(rows: int, width: int, hidden: int) -> int:
+    """Numbers alive at once in a transformer's block, in plain PyTorch, at the worse of two moments.
+
+    Turning queries and keys: what the block was given twice, as it is added and as it goes in, and
+    `minit2v.arithmetic.memory.ATTENTION`. In the feed-forward layer: the same two, its modulated input, and the hidden
+    layer before and after its activation function, so `hidden` of both together.
+    """
+    return rows * max((2 + ATTENTION) * width, 3 * width + hidden)
 
 
 def mlp(rows: int, *widths: int, bias: bool = True) -> Cost:

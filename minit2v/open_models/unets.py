@@ -8,9 +8,10 @@ of the one above, two layers on the way down and three on the way up, joined by 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from minit2v.arithmetic import Cost, TokenGrid, convolution, convolved, linear, norm, numbers
-from minit2v.open_models.pieces import Forward, cross_attention, gated_mlp, mlp, self_attention
+from minit2v.open_models.pieces import Forward, cross_attention, gated_mlp, mlp, self_attention, widest
 
 SQUARE, IN_TIME = (3, 3), (3, 1, 1)  # kernels
 
@@ -27,8 +28,10 @@ def u_shape(config: dict, grid: TokenGrid, inputs: Cost, cell: Callable, middle:
     def layer(width_in, level):
         nonlocal alive
         stored, at = sum(channels * g.tokens for channels, g in skips), grids[level]
-        hidden = 10 * widths[level] if attends[level] else 0  # residual, input and both halves of the GEGLU's hidden
-        alive = max(alive, stored + at.tokens * max(2 * width_in + widths[level], hidden))
+        inside = at.tokens * (2 * width_in + max(width_in, widths[level]))  # added, normed, and activated or convolved
+        if attends[level]:
+            inside = max(inside, widest(at.tokens, widths[level], 4 * 4 * widths[level]))
+        alive = max(alive, stored + inside)
         return cell(width_in, widths[level], at, attends[level])
 
     down = up = Cost()
@@ -165,5 +168,7 @@ def modelscope(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> For
     def middle(c, g):
         return cell(c, c, g, True, linear_ways=True) + residuals(c, c, g)
 
-    first = temporal_transformer(top, grid, inner=8 * config["attention_head_dim"])
-    return u_shape(config, grid, first, cell, middle, mlp(1, top, time, time))
+    inner = 8 * config["attention_head_dim"]
+    first = temporal_transformer(top, grid, inner)
+    made = u_shape(config, grid, first, cell, middle, mlp(1, top, time, time))
+    return replace(made, alive=max(made.alive, 2 * top * grid.tokens + widest(grid.tokens, inner, 4 * 4 * inner)))

@@ -11,5 +11,6 @@ from minit2v.arithmetic.scores import KINDS, Scores, frame_pairs, pairs, saving,
 
 __all__ = [
     "KINDS", "ClipShape", "Cost", "LatentShape", "Scores", "TokenGrid", "VAEShape", "attention", "compression",
-    "convolution", "convolved", "frame_pairs", "linear", "memory", "models", "norm", "numbers", "pairs", "saving", "turns",
+    "convolution", "convolved", "frame_pairs", "linear", "memory", "models", "norm", "numbers", "pairs", "saving",
+    "turns",
 ]  # fmt: skip

@@ -88,8 +88,11 @@ def transformer_peak(config, latents: LatentShape, words: int, batch: int = 1) -
 def encoder_peak(config, latents: LatentShape, batch: int = 1) -> Peak:
     """One pass of `minit2v.vae.VAE.encode`, without a stream's memory: pixels in groups stay alive all the while."""
     wide, deep, pixels, given = _volumes(config, latents, batch)
+    single = _single(config, latents, batch)
     moments = {
-        "grouping": pixels + wide,  # besides the groups, their rearranged copy
+        "grouping": pixels + (single or wide),  # besides the groups, their rearranged copy
+        "single frames": 4 * single,
+        "joining frames": 2 * single + wide,
         "fine blocks": _block_peak(wide, config, latents) if config.encoder_blocks[0] else wide,
         "shrinking": wide + deep,
         "coarse blocks": _block_peak(deep, config, latents) if config.encoder_blocks[1] else deep,
@@ -100,11 +103,15 @@ def encoder_peak(config, latents: LatentShape, batch: int = 1) -> Peak:
 def decoder_peak(config, latents: LatentShape, batch: int = 1) -> Peak:
     """One pass of `minit2v.vae.VAE.decode`, without a stream's memory."""
     wide, deep, pixels, given = _volumes(config, latents, batch)
+    single = _single(config, latents, batch)
     moments = {
         "coarse blocks": _block_peak(deep, config, latents) if config.decoder_blocks[1] else deep,
         "growing": deep + wide * (2 if config.spatial > config.patch else 1),
         "fine blocks": _block_peak(wide, config, latents) if config.decoder_blocks[0] else wide,
-        "last convolution": wide + pixels,
+        "splitting groups": wide + (single or pixels),
+        "sorting frames": 2 * single,
+        "single frames": 4 * single,
+        "last layer": single + pixels,
         "sorting pixels": 2 * pixels,
         "clamping": pixels + given,
     }
@@ -129,6 +136,12 @@ def _volumes(config, latents: LatentShape, batch: int) -> tuple[int, int, int, i
         fine * config.widths[0], latents.frames * places * config.widths[1],
         frame * latents.frames * config.temporal, frame * frames,
     )  # fmt: skip
+
+
+def _single(config, latents: LatentShape, batch: int) -> int:
+    """Numbers in a tensor of single frames, before they are grouped; 0 where there is no such stage."""
+    places = batch * latents.height * latents.width * (config.spatial // config.patch) ** 2
+    return latents.frames * config.temporal * places * config.fine
 
 
 def _block_peak(volume: int, config, latents: LatentShape) -> int:

@@ -106,6 +106,7 @@ class AutoencoderShape:
     temporal: int = 4
     spatial: int = 8
     patch: int = 4
+    fine: int = 64
     widths: tuple[int, int] = (96, 160)
     encoder_blocks: tuple[int, int] = (1, 2)
     decoder_blocks: tuple[int, int] = (2, 2)
@@ -119,13 +120,16 @@ def factors(config) -> VAEShape:
 def encoder(config, latents: LatentShape, batch: int = 1) -> Cost:
     """`minit2v.vae.Encoder`, from a clip to the mean and log-variance of `latents`."""
     wide, deep, fine, coarse = _sizes(config, latents, batch)
-    stride = config.spatial // config.patch
-    enter = linear(fine, 3 * config.temporal * config.patch**2, wide)
+    stride, patch = config.spatial // config.patch, 3 * config.patch**2
+    frames, time = _times(config, fine)
+    alone = linear(frames, patch, config.fine) + residual(frames, config.fine) if config.fine else Cost()
+    enter = linear(fine, config.temporal * (config.fine or patch), wide)
     down = convolution(coarse, wide, deep, (3, 3), inputs=fine)
     leave = convolution(coarse, deep, 2 * config.channels, (3, 3))
     assert convolved(latents.height * stride, 3, stride, 1) == latents.height
     shallow, deeper = config.encoder_blocks
-    return enter + shallow * residual(fine, wide, config) + down + deeper * residual(coarse, deep, config) + leave
+    blocks = shallow * residual(fine, wide, time) + deeper * residual(coarse, deep, time)
+    return alone + enter + blocks + down + leave
 
 
 def decoder(config, latents: LatentShape, batch: int = 1) -> Cost:
@@ -133,16 +137,23 @@ def decoder(config, latents: LatentShape, batch: int = 1) -> Cost:
     wide, deep, fine, coarse = _sizes(config, latents, batch)
     enter = convolution(coarse, config.channels, deep, (3, 3))
     up = linear(coarse, deep, wide * (config.spatial // config.patch) ** 2)
-    leave = convolution(fine, wide, 3 * config.temporal * config.patch**2, (3, 3))
-    deeper, shallow = config.decoder_blocks[1], config.decoder_blocks[0]
-    return enter + deeper * residual(coarse, deep, config) + up + shallow * residual(fine, wide, config) + leave
+    patch, (frames, time) = 3 * config.patch**2, _times(config, fine)
+    split = convolution(fine, wide, config.temporal * (config.fine or patch), (3, 3))
+    alone = residual(frames, config.fine) + linear(frames, config.fine, patch) if config.fine else Cost()
+    shallow, deeper = config.decoder_blocks
+    blocks = deeper * residual(coarse, deep, time) + shallow * residual(fine, wide, time)
+    return enter + blocks + up + split + alone
 
 
-def residual(positions: int, width: int, config) -> Cost:
-    """`minit2v.vae.ResBlock`: two convolutions over space, and in a video VAE a causal one of 3 frames over time."""
+def residual(positions: int, width: int, time: bool = False) -> Cost:
+    """`minit2v.vae.ResBlock`: two convolutions over space, and with `time` a causal one over 3 frames."""
     space = 2 * (norm(width, bias=False) + convolution(positions, width, width, (3, 3)))
-    time = norm(width, bias=False) + linear(positions, 3 * width, width)
-    return space + time if config.temporal > 1 else space
+    return space + norm(width, bias=False) + linear(positions, 3 * width, width) if time else space
+
+
+def _times(config, groups: int) -> tuple[int, bool]:
+    """Positions in single frames, given those in groups of frames; and whether there is time to mix."""
+    return groups * config.temporal, config.temporal > 1
 
 
 def _sizes(config, latents: LatentShape, batch: int) -> tuple[int, int, int, int]:

@@ -7,8 +7,9 @@ of the one above, two layers on the way down and three on the way up, joined by 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from minit2v.arithmetic import Cost, TokenGrid, convolution, convolved, linear, norm, numbers
 from minit2v.open_models.pieces import Forward, cross_attention, gated_mlp, mlp, self_attention, widest
@@ -17,48 +18,55 @@ SQUARE, IN_TIME = (3, 3), (3, 1, 1)  # kernels
 
 
 def u_shape(config: dict, grid: TokenGrid, inputs: Cost, cell: Callable, middle: Callable, time: Cost) -> Forward:
-    """Ronneberger et al. 2015, figure 1. `cell(width_in, width_out, grid, attends)` is a layer."""
-    widths, layers = config["block_out_channels"], config["layers_per_block"]
+    """Ronneberger et al. 2015, figure 1. `cell(width_in, width_out, grid, attends)` is the cost of a layer."""
+    widths, top = config["block_out_channels"], config["block_out_channels"][0]
     attends = ["CrossAttn" in kind for kind in config["down_block_types"]]
     grids = [grid]
     for _ in widths[1:]:
         grids.append(halved(grids[-1]))
-    width, skips, alive = widths[0], [(widths[0], grid)], 0
-
-    def layer(width_in, level):
-        nonlocal alive
-        stored, at = sum(channels * g.tokens for channels, g in skips), grids[level]
-        inside = at.tokens * (2 * width_in + max(width_in, widths[level]))  # added, normed, and activated or convolved
-        if attends[level]:
-            inside = max(inside, widest(at.tokens, widths[level], 4 * 4 * widths[level]))
-        alive = max(alive, stored + inside)
-        return cell(width_in, widths[level], at, attends[level])
-
-    down = up = Cost()
-    for level, wide in enumerate(widths):
-        for _ in range(layers):
-            down += layer(width, level)
-            width = wide
-            skips.append((wide, grids[level]))
-        if level + 1 < len(widths):
-            down += convolution(grids[level + 1].tokens, wide, wide, SQUARE, inputs=grids[level].tokens)
-            skips.append((wide, grids[level + 1]))
-    for level, wide in reversed(list(enumerate(widths))):
-        for _ in range(layers + 1):
-            up += layer(width + skips.pop()[0], level)
-            width = wide
-        if level:
-            up += convolution(grids[level - 1].tokens, wide, wide, SQUARE)
-    top = widths[0]
+    sides, alive = {"down": Cost(), "up": Cost()}, 0
+    for side, level, width_in, stored in layers(widths, config["layers_per_block"], grids):
+        place = widths[level], grids[level], attends[level]
+        sides[side] += cell(width_in, *place)
+        alive = max(alive, stored + inside(width_in, *place))
+    for (wide, fine), (next_wide, coarse) in pairwise(zip(widths, grids, strict=True)):
+        sides["down"] += convolution(coarse.tokens, wide, wide, SQUARE, inputs=fine.tokens)
+        sides["up"] += convolution(fine.tokens, next_wide, next_wide, SQUARE)
     parts = {
         "way in": convolution(grid.tokens, config["in_channels"], top, SQUARE) + inputs,
         "time": time,
-        "down": down,
+        "down": sides["down"],
         "middle": middle(widths[-1], grids[-1]),
-        "up": up,
+        "up": sides["up"],
         "way out": norm(top) + convolution(grid.tokens, top, config["out_channels"], SQUARE),
     }
     return Forward(parts, alive)
+
+
+def layers(widths: list[int], per_level: int, grids: list[TokenGrid]) -> Iterator[tuple[str, int, int, int]]:
+    """Each layer's side, level and channels in, and how many numbers the skip connections hold meanwhile."""
+    width, skips = widths[0], [(widths[0], grids[0])]
+
+    def stored():
+        return sum(channels * at.tokens for channels, at in skips)
+
+    for level, wide in enumerate(widths):
+        for _ in range(per_level):
+            yield "down", level, width, stored()
+            width = wide
+            skips.append((wide, grids[level]))
+        skips += [(wide, at) for at in grids[level + 1 : level + 2]]  # what goes down a level
+    for level, wide in reversed(list(enumerate(widths))):
+        for _ in range(per_level + 1):
+            skip, _ = skips.pop()
+            yield "up", level, width + skip, stored()
+            width = wide
+
+
+def inside(c_in: int, c_out: int, grid: TokenGrid, attends: bool) -> int:
+    """Numbers alive in a layer: what is added, normed, and activated or convolved; or the transformer's GEGLU."""
+    block = grid.tokens * (2 * c_in + max(c_in, c_out))
+    return max(block, widest(grid.tokens, c_out, 4 * 4 * c_out)) if attends else block
 
 
 def halved(grid: TokenGrid) -> TokenGrid:

@@ -68,14 +68,14 @@ VAES = {
     "image-vae": VAERecipe(
         "image-vae",
         "standard",
-        VAEConfig(channels=4, temporal=1, widths=(64, 128)),
+        VAEConfig(channels=4, temporal=1, fine=0, widths=(64, 128)),
         dict(batch=16, steps=4000, warmup=50, decay=0.6, ema=0.995, **_MUON),
     ),
     # For clips of 9 x 32 x 32 -> 3 x 8 x 8 x 8.
     "nano-vae": VAERecipe(
         "nano-vae",
         "nano",
-        VAEConfig(channels=8, spatial=4, widths=(64, 96)),
+        VAEConfig(channels=8, spatial=4, fine=0, widths=(64, 96)),
         dict(batch=16, steps=1500, warmup=50, decay=0.6, ema=0.995, **_MUON),
     ),
 }

@@ -29,7 +29,8 @@ class VAEConfig:
     temporal: int = 4  # frames per latent frame; 1 makes an image VAE
     spatial: int = 8  # pixels per latent pixel: `patch` by reshaping, the rest by one strided convolution
     patch: int = 4
-    widths: tuple[int, int] = (96, 160)  # channels at 1/patch and at 1/spatial of the picture's size
+    fine: int = 64  # channels of single frames at 1/patch, before they are grouped; 0: no such stage
+    widths: tuple[int, int] = (96, 160)  # channels of groups at 1/patch and at 1/spatial of the picture's size
     encoder_blocks: tuple[int, int] = (1, 2)  # residual blocks at those two sizes
     decoder_blocks: tuple[int, int] = (2, 2)
     mean: tuple[float, ...] = ()  # of each latent channel over the training clips, and
@@ -103,9 +104,11 @@ class ResBlock(nn.Module):
         self.norm2, self.conv2 = Norm(width), Conv(width, width)
         self.mix = CausalMix(width) if time else None
         nn.init.zeros_(self.conv2.conv.weight)
+        nn.init.zeros_(self.conv2.conv.bias)
         if time:
             self.norm3 = Norm(width)
             nn.init.zeros_(self.mix.linear.weight)
+            nn.init.zeros_(self.mix.linear.bias)
 
     def forward(self, x: Tensor, memory: dict | None) -> Tensor:  # (b, f, h, w, c)
         x = x + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
@@ -118,7 +121,11 @@ class Encoder(nn.Module):
         wide, deep = config.widths
         time = config.temporal > 1
         self.config = config
-        self.enter = nn.Linear(config.temporal * config.patch**2 * 3, wide)
+        self.embed, self.frames, width = nn.Identity(), nn.ModuleList(), config.patch**2 * 3
+        if config.fine:
+            self.embed, self.frames = nn.Linear(width, config.fine), nn.ModuleList([ResBlock(config.fine, False)])
+            width = config.fine
+        self.enter = nn.Linear(config.temporal * width, wide)
         self.shallow = nn.ModuleList(ResBlock(wide, time) for _ in range(config.encoder_blocks[0]))
         self.down = Conv(wide, deep, stride=config.spatial // config.patch)
         self.deep = nn.ModuleList(ResBlock(deep, time) for _ in range(config.encoder_blocks[1]))
@@ -126,7 +133,10 @@ class Encoder(nn.Module):
 
     def forward(self, groups: Tensor, memory: dict | None = None) -> Tensor:  # (b, f, n, 3, h, w)
         p = self.config.patch
-        x = self.enter(rearrange(groups, "b f n c (h p) (w q) -> b f h w (n c p q)", p=p, q=p))
+        x = self.embed(rearrange(groups, "b f n c (h p) (w q) -> b (f n) h w (c p q)", p=p, q=p))
+        for block in self.frames:
+            x = block(x, None)
+        x = self.enter(rearrange(x, "b (f n) h w c -> b f h w (n c)", n=self.config.temporal))
         for block in self.shallow:
             x = block(x, memory)
         x = self.down(x)
@@ -145,7 +155,12 @@ class Decoder(nn.Module):
         self.deep = nn.ModuleList(ResBlock(deep, time) for _ in range(config.decoder_blocks[1]))
         self.up = nn.Linear(deep, wide * self.scale**2)
         self.shallow = nn.ModuleList(ResBlock(wide, time) for _ in range(config.decoder_blocks[0]))
-        self.leave = Conv(wide, config.temporal * config.patch**2 * 3)
+        patch = config.patch**2 * 3
+        self.split = Conv(wide, config.temporal * (config.fine or patch))
+        self.frames, self.leave = nn.ModuleList(), nn.Identity()
+        if config.fine:
+            self.frames = nn.ModuleList([ResBlock(config.fine, False)])
+            self.leave = nn.Linear(config.fine, patch)
 
     def forward(self, latents: Tensor, memory: dict | None = None) -> Tensor:  # (b, f, h, w, c)
         x = self.enter(latents)
@@ -154,9 +169,11 @@ class Decoder(nn.Module):
         x = rearrange(self.up(x), "b f h w (c p q) -> b f (h p) (w q) c", p=self.scale, q=self.scale)
         for block in self.shallow:
             x = block(x, memory)
-        p = self.config.patch
-        x = self.leave(x)  # (b, f, h/4, w/4, n * 3 * 4 * 4)
-        return rearrange(x, "b f h w (n c p q) -> b f n c (h p) (w q)", c=3, p=p, q=p)
+        n, p = self.config.temporal, self.config.patch
+        x = rearrange(self.split(x), "b f h w (n c) -> b (f n) h w c", n=n)
+        for block in self.frames:
+            x = block(x, None)
+        return rearrange(self.leave(x), "b (f n) h w (c p q) -> b f n c (h p) (w q)", n=n, c=3, p=p, q=p)
 
 
 class VAE(nn.Module):

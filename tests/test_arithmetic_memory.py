@@ -88,7 +88,7 @@ def test_autoencoder(video):
         patch = rng.choice((2, 4))
         config = VAEConfig(
             channels=rng.randint(4, 24), temporal=rng.choice((2, 4)) if video else 1, spatial=patch * rng.randint(1, 2),
-            patch=patch, encoder_blocks=(rng.randint(0, 2), rng.randint(0, 2)),
+            patch=patch, fine=rng.choice((0, 8, 40)), encoder_blocks=(rng.randint(0, 2), rng.randint(0, 2)),
             decoder_blocks=(rng.randint(0, 2), rng.randint(0, 2)), widths=(rng.randint(16, 64), rng.randint(16, 64)),
         )  # fmt: skip
         frames = (rng.randint(1, 4) - 1) * config.temporal + 1

@@ -16,7 +16,7 @@ def draw_vae(seed, video):
     patch = rng.choice((1, 2, 4))
     config = VAEConfig(
         channels=rng.randint(1, 24), temporal=rng.choice((2, 3, 4)) if video else 1, spatial=patch * rng.randint(1, 4),
-        patch=patch, widths=(rng.randint(1, 40), rng.randint(1, 40)),
+        patch=patch, fine=rng.choice((0, rng.randint(1, 20))), widths=(rng.randint(1, 40), rng.randint(1, 40)),
         encoder_blocks=(rng.randint(0, 2), rng.randint(0, 2)), decoder_blocks=(rng.randint(0, 2), rng.randint(0, 2)),
     )  # fmt: skip
     latent_frames, height, width = (rng.randint(1, 4) for _ in range(3))

@@ -101,6 +101,7 @@ def parser() -> Parser:
     learn.add_argument("--minutes", type=float, metavar="M", help="end by the clock instead")
     learn.add_argument("--batch", type=int, metavar="B", help="clips per step; default: the recipe's")
     learn.add_argument("--seed", type=int, default=0, metavar="S")
+    learn.add_argument("--rate", type=float, default=1.0, metavar="R", help="times the recipe's learning rates")
     learn.add_argument("--clips", type=int, default=30000, metavar="N", help="encoded once (default 30000)")
     learn.add_argument("--start", metavar="W", help="begin with the weights of this checkpoint, not with random ones")
     learn.add_argument("--decoder-only", action="store_true", help="a VAE's: keep its encoder, and so its latents")

@@ -280,7 +280,12 @@ def _settings(recipe, options):
     given |= {name: True for name in ("bf16", "compile") if getattr(options, name)}
     if "minutes" in given:
         given.setdefault("steps", None)
-    return Settings(**{"picture_every": 500, **recipe.training, **given, "seed": options.seed})
+    if not 0 < options.rate < math.inf:
+        raise UserError(f"--rate {options.rate:g}: give a number above 0, such as 0.4 to refine trained weights")
+    settings = Settings(**{"picture_every": 500, **recipe.training, **given, "seed": options.seed})
+    settings.learning_rate *= options.rate
+    settings.muon_learning_rate = settings.muon_learning_rate and options.rate * settings.muon_learning_rate
+    return settings
 
 
 def _task(recipe, settings, folder, options, group):

@@ -41,7 +41,7 @@ class VAETask(Task):
 
     Saturated pixels (the subject's) count more, for they are few and carry the caption; a plain L1 is content
     with gray blobs. The error of frame-to-frame change keeps a decoder from flickering (chapter, section 3).
-    Two steps in three see small crops, most of them of the subject; every third one sees whole clips.
+    Five steps in six see small crops, half of them of the subject; every sixth one sees whole clips.
 
     `decoder_only` keeps the encoder, and so the latents, as they are: the pictures get better, and denoisers that were
     trained on these latents remain good.
@@ -65,7 +65,7 @@ class VAETask(Task):
         return vae
 
     def batch(self, seed: int, step: int, indices: range) -> Tensor:
-        if step % 3 and self.world.width > self.crop:
+        if step % 6 and self.world.width > self.crop:
             return crop_batch(seed, step, indices, self.world, self.window, self.crop, self.crops)
         clips = pixel_batch(seed, step, indices, self.world)  # (b, t, 3, h, w)
         if self.vae.temporal > 1:

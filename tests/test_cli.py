@@ -15,6 +15,7 @@ from tiny_system import TINY, TINY_VAE, save_tiny
 
 from minit2v import Clip, __version__, cli, commands, media, recipes
 from minit2v.checkpoints import load_weights
+from minit2v.training import Settings
 
 PROMPT = "a small red ball bounces"
 GENERATED = {
@@ -293,6 +294,14 @@ def test_train_a_vae_then_a_system_then_generate_with_it(run, small_recipes):
     assert sorted(path.name for path in Path("system/pictures").iterdir()) == ["000002.png"]
     told = json.loads(run("generate", PROMPT, "--system", "system", "--vae", "vae", "--out", "a.npz", "--json")[1])
     assert told["system"] == "tiny"
+
+
+def test_train_at_a_share_of_the_recipes_rates(run, small_recipes):
+    words = ["train", "--system", "tiny-vae", "--out", "vae"]
+    assert run(*words, "--rate", 0.25)[0] == 0
+    stored = json.loads(Path("vae/recipe.json").read_text())["settings"]
+    assert stored["learning_rate"] == 0.25 * Settings.learning_rate and stored["muon_learning_rate"] is None
+    wrong(run(*words, "--rate", 0), "--rate 0", "above 0")
 
 
 def test_train_resumes_and_protects_its_folder(run, small_recipes):

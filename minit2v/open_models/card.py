@@ -7,7 +7,7 @@ published configuration under their published names; everything else has the sam
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
 
 from minit2v.arithmetic import ClipShape, LatentShape, TokenGrid, VAEShape
@@ -61,19 +61,21 @@ class OpenModel:
     rounds: bool = False  # pixels that do not fill a latent are dropped, latents that do not fill a patch are filled up
 
     def __post_init__(self):
-        wrong = [field.name for field in fields(self) if field.type == "str" and not isinstance(self[field.name], str)]
-        wrong += [key for key in ("name", "title", "makers") if not self[key]]
-        wrong += ["task"] if self.task not in TASKS else []
-        wrong += ["name"] if self.name != self.name.lower() else []
-        wrong += [] if {"config", "defaults"} <= set(self.sources) else ["sources"]
-        wrong += [] if all(address.startswith("https://") for address in self.sources.values()) else ["sources"]
-        wrong += [] if self.verified != bool(self.unverified) else ["unverified"]
-        wrong += [] if all(count > 0 for count in (*self.conditions.values(), *self.patch)) else ["conditions or patch"]
-        if wrong:
+        holds = {
+            "name": self.name == self.name.lower() != "",
+            "title": bool(self.title),
+            "makers": bool(self.makers),
+            "task": self.task in TASKS,
+            "fps": self.fps is None or self.fps > 0,
+            "patch": len(self.patch) == 3 and min(self.patch) > 0,
+            "conditions": all(tokens > 0 for tokens in self.conditions.values()),
+            "sampling": min(self.sampling.steps, self.sampling.passes) > 0,
+            "sources": {"config", "defaults"} <= set(self.sources)
+            and all(address.startswith("https://") for address in self.sources.values()),
+            "unverified": self.verified != bool(self.unverified),
+        }
+        if wrong := [field for field, good in holds.items() if not good]:
             raise ValueError(f"{self.name}: wrong or missing {', '.join(wrong)}")
-
-    def __getitem__(self, field: str):
-        return getattr(self, field)
 
     @property
     def seconds(self) -> float | None:
@@ -85,7 +87,8 @@ class OpenModel:
         """What the VAE makes of the clip. Raises `UserError` where a factor does not divide, unless `rounds`."""
         clip = self.clip
         if self.rounds:
-            clip = ClipShape(clip.frames, _down(clip.height, self.vae.height), _down(clip.width, self.vae.width))
+            height, width = clip.height // self.vae.height, clip.width // self.vae.width
+            clip = ClipShape(clip.frames, height * self.vae.height, width * self.vae.width)
         if self.vae_chunk is None:
             return self.vae.latents(clip)
         chunks, rest = divmod(clip.frames, self.vae_chunk)
@@ -99,14 +102,9 @@ class OpenModel:
         latents = self.latents
         if self.rounds:
             sizes = zip((latents.frames, latents.height, latents.width), self.patch, strict=True)
-            frames, height, width = (-_down(-size, cut) for size, cut in sizes)
+            frames, height, width = (-(-size // cut) * cut for size, cut in sizes)
             latents = LatentShape(frames, latents.channels, height, width)
         return latents.tokens(self.patch)
-
-
-def _down(size: int, step: int) -> int:
-    """The multiple of `step` at or below `size`; of a negative size, that is the one at or above without its sign."""
-    return size // step * step
 
 
 def read(name: str) -> OpenModel:

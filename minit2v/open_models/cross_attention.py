@@ -13,7 +13,7 @@ from minit2v.open_models.pieces import Forward, cross_attention, mlp, self_atten
 
 
 def wan(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
-    """Wan 2.1 and 2.2 (arXiv:2503.20314, section 4.2): one modulation for all layers, a learned offset in each."""
+    """Wan 2.1 and 2.2 (arXiv:2503.20314): one modulation for all layers, a learned offset in each."""
     n, d = grid.tokens, config["num_attention_heads"] * config["attention_head_dim"]
     text, image, patch = conditions["text"], conditions.get("image", 0), config["patch_size"]
     levels = n if config.get("expand_timesteps") else 1  # Wan 2.2 5B: a noise level per token, for clean first frames
@@ -60,7 +60,7 @@ def ltx(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
 
 
 def allegro(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
-    """Allegro (arXiv:2410.15458, section 3.3): PixArt-α made three-dimensional."""
+    """Allegro (arXiv:2410.15458): PixArt-α made three-dimensional."""
     n, d = grid.tokens, config["num_attention_heads"] * config["attention_head_dim"]
     text, patch = conditions["text"], config["patch_size"]
     block = numbers(6, d) + self_attention(n, d)

@@ -35,7 +35,7 @@ def cogvideox(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forw
 
 
 def hunyuanvideo(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
-    """HunyuanVideo (arXiv:2412.03603, section 4.2): dual blocks, then single ones; guidance is an input."""
+    """HunyuanVideo (arXiv:2412.03603): dual blocks, then single ones; guidance is an input."""
     n, s = grid.tokens, conditions["text"]
     d, hidden = _hunyuan_widths(config)
     patch = (config["patch_size_t"], config["patch_size"], config["patch_size"])

@@ -110,7 +110,7 @@ def sandwich(cell: Callable, block: Callable) -> Callable:
 
 
 def stable_video_diffusion(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
-    """SVD (arXiv:2311.15127, appendix D): beside each spatial block a temporal one, mixed by a learned factor.
+    """SVD (arXiv:2311.15127): beside each spatial block a temporal one, mixed by a learned factor.
 
     It is given an image, as latents beside the noisy ones (8 channels in) and as one CLIP token. Frame rate, motion
     and noise on the image come in like the time.
@@ -136,7 +136,7 @@ def stable_video_diffusion(config: dict, grid: TokenGrid, conditions: dict[str, 
 
 
 def animatediff(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
-    """AnimateDiff (arXiv:2307.04725, section 4.2): Stable Diffusion, frozen, and a motion module after every layer."""
+    """AnimateDiff (arXiv:2307.04725): Stable Diffusion, frozen, and a motion module after every layer."""
     image, motion = config["unet"], config["motion_adapter"]
     top = image["block_out_channels"][0]
     time, text, context = 4 * top, conditions["text"], image["cross_attention_dim"]
@@ -156,7 +156,7 @@ def animatediff(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Fo
 
 
 def modelscope(config: dict, grid: TokenGrid, conditions: dict[str, int]) -> Forward:
-    """ModelScope text-to-video (arXiv:2308.06571, section 3.2): four convolutions in time after each spatial block.
+    """ModelScope text-to-video (arXiv:2308.06571): four convolutions in time after each spatial block.
 
     `attention_head_dim` really is the dimension of a head, and there are as many heads as it takes.
     """

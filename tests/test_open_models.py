@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import nullcontext
+from fractions import Fraction
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from minit2v.arithmetic import ClipShape
+from minit2v.arithmetic.device import find_device
 from minit2v.errors import UserError
 from minit2v.meter import LiveBytes
 from minit2v.open_models import ARCHITECTURES, Sampling, figures, find, forward, names
@@ -129,6 +131,15 @@ def test_figures_hang_together():
     assert costs.clip_flops == 40 * 2 * costs.forward_flops
     assert round(float(costs.attention_share), 4) == 0.7226
     assert json.dumps(costs.clip_flops) == str(costs.clip_flops)  # an exact integer
+
+
+def test_hours_are_those_of_the_roofline():
+    costs, h100 = figures(find("hunyuanvideo")), find_device("h100")
+    assert costs.hours(h100) * 3600 * h100.flops * h100.utilization == costs.clip_flops  # compute-bound by far
+    assert costs.hours(dataclasses.replace(h100, flops=2 * h100.flops)) == costs.hours(h100) / 2
+    slow = dataclasses.replace(h100, bandwidth=1000)
+    assert costs.hours(slow) == Fraction(costs.passes * costs.forward.moved * 2, 1000 * 3600)
+    assert costs.fits(h100) and not costs.fits(find_device("rtx-4090"))
 
 
 # ---- against diffusers ---------------------------------------------------------------------------------------

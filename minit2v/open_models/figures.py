@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from minit2v.arithmetic import Cost
+from minit2v.arithmetic.device import Device, roofline
 from minit2v.open_models import cross_attention, factorised, joint_attention, unets
 from minit2v.open_models.card import OpenModel
 from minit2v.open_models.pieces import Forward
@@ -68,6 +69,17 @@ class Figures:
     def attention_share(self) -> Fraction:
         """How much of the FLOPs are attention's two products, Q Kᵀ and scores · V."""
         return Fraction(self.forward.attention, self.forward.flops)
+
+    def hours(self, device: Device) -> Fraction:
+        """All passes of a clip on one such device, one after the other (`minit2v.arithmetic.device.roofline`).
+
+        It has its assumed utilization, and neither text encoder nor VAE.
+        """
+        return self.passes * roofline(self.forward, device, BYTES).seconds / 3600
+
+    def fits(self, device: Device) -> bool:
+        """Whether weights and activations fit into its memory, at once and on one device."""
+        return self.weight_bytes + self.activation_bytes <= device.memory
 
 
 def figures(model: OpenModel) -> Figures:

@@ -121,19 +121,23 @@ class FlowMatching:
             sigma = randn(shape, generator).sigmoid()
         return shift_sigma(sigma, self.shift).repeat(1, 1 if per_frame else frames)  # (b, f)
 
-    def loss(self, denoiser, data, text, condition=None, known=None, sigma=None, noise=None, generator=None):
-        """Mean squared velocity error of each sample, (b,). Frames at sigma exactly 0 are not counted.
+    def loss(
+        self, denoiser, data, text, condition=None, known=None, level=0.0, sigma=None, noise=None, generator=None
+    ):
+        """Mean squared velocity error of each sample, (b,), over the frames that are to be generated.
 
-        known (b, f) bool: sets sigma to 0 in these frames, so that the denoiser is given them clean.
-        sigma (b, f) and noise are drawn from `generator` unless given.
+        known (b, f) bool: frames that the denoiser is given, at the noise level `level`, a number or (b, 1): 0 is
+        clean. sigma (b, f) and noise are drawn from `generator` unless given.
         """
         sigma = self.sample_sigma(*data.shape[:2], generator) if sigma is None else sigma
-        sigma = sigma.to(data) if known is None else sigma.to(data).masked_fill(known, 0)  # (b, f)
+        known = torch.zeros_like(sigma, dtype=torch.bool) if known is None else known
+        sigma = torch.where(known, level, sigma).to(data)  # (b, f)
         noise = randn(data.shape, generator).to(data) if noise is None else noise
         predicted = denoiser(self.add_noise(data, noise, sigma), sigma, text, condition)  # (b, f, c, h, w)
         error = (predicted - self.velocity(data, noise)).square().mean((2, 3, 4))  # (b, f)
         # A clean frame says nothing about the noise: its velocity cannot be learned, and no sampler uses it.
-        return error.masked_fill(sigma == 0, 0).sum(1) / (sigma > 0).sum(1).clamp(min=1)  # (b,)
+        counted = ~known & (sigma > 0)
+        return error.masked_fill(~counted, 0).sum(1) / counted.sum(1).clamp(min=1)  # (b,)
 
 
 # ---- Samplers

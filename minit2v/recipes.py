@@ -52,7 +52,10 @@ class Recipe:
     shift: float = 4.0  # timestep shift in training
     times: str = "uniform"  # how noise levels are drawn before the shift, see FlowMatching
     drop_text: float = 0.1  # share of samples trained without their prompt, for guidance
-    known: float = 0.1  # share of samples whose first latent frame is given, clean: image-to-video
+    stills: float = 0.1  # share of steps that see single frames only: a picture is a one-frame clip
+    known: float = 0.15  # share of samples with given frames: the first (image-to-video), the first few, or both ends
+    rough: float = 0.5  # share of those whose given frames are noisy, at a level up to `roughest`, so that it can be
+    roughest: float = 0.5  # chosen: more noise, more freedom
     sampling: Sampling = field(default_factory=Sampling)
     training: dict = field(default_factory=dict)
 

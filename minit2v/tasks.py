@@ -111,8 +111,19 @@ def calibrate(vae: VAE, world: World, clips: int = 96) -> None:
     vae.std.copy_(latents.std((0, 1, 3, 4)))
 
 
+def given_frames(frames: int, rng: random.Random) -> list[bool]:
+    """Which latent frames a sample is given, True = known: half of the time the first alone, else both ends or the
+    first few. At least one is left to be generated."""
+    way = rng.random()
+    first = 1 if way < 0.7 else rng.randint(1, max(1, frames - 1))
+    known = [frame < first for frame in range(frames)]
+    known[-1] = known[-1] or 0.5 <= way < 0.7
+    return known if not all(known) else [False] * frames
+
+
 class DenoiserTask(Task):
-    """Flow matching on cached latents, with prompts dropped at times (for guidance) and first frames given at times.
+    """Flow matching on cached latents. At times prompts are dropped (for guidance), frames are given (for
+    image-to-video, extension and interpolation, all one code path), or a whole step sees single frames.
 
     With the VAE that made the latents, training also draws samples and counts how many are right.
     """
@@ -129,22 +140,25 @@ class DenoiserTask(Task):
         return self.model
 
     def batch(self, seed: int, step: int, indices: range) -> dict:
-        latents, texts, keep, known = [], [], [], []
+        recipe, still = self.recipe, random.Random(seed_of(seed, step, "still")).random() < self.recipe.stills
+        latents, texts, keep, known, level = [], [], [], [], []
         for index in indices:
             rng = random.Random(seed_of(seed, step, index))
             sample, text = self.cache.sample(rng.randrange(len(self.cache)), rng)
+            sample = sample[:1] if still else sample  # (f, c, h, w)
             latents.append(sample)
             texts.append(text)
-            keep.append(rng.random() >= self.recipe.drop_text)
-            known.append(rng.random() < self.recipe.known)
+            keep.append(rng.random() >= recipe.drop_text)
+            known.append(given_frames(len(sample), rng) if rng.random() < recipe.known else [False] * len(sample))
+            level.append(rng.uniform(0, recipe.roughest) if rng.random() < recipe.rough else 0.0)
         ids, mask = self.model.tokenizer.encode(texts, multiple=8)
-        given = torch.zeros(len(indices), latents[0].shape[0], dtype=torch.bool)  # (b, f)
-        given[:, 0] = torch.tensor(known)
-        return {"latents": torch.stack(latents), "ids": ids, "mask": mask, "keep": torch.tensor(keep), "known": given}
+        batch = {"latents": torch.stack(latents), "ids": ids, "mask": mask, "keep": torch.tensor(keep)}
+        return batch | {"known": torch.tensor(known), "level": torch.tensor(level)[:, None]}  # (b, f), (b, 1)
 
     def loss(self, model: PromptedDenoiser, batch: dict, step: int, generator: torch.Generator) -> tuple[Tensor, dict]:
         text = model.text.drop(model.text(batch["ids"], batch["mask"]), batch["keep"])
-        losses = self.flow.loss(model, batch["latents"], text, known=batch["known"], generator=generator)
+        given = {"known": batch["known"], "level": batch["level"]}
+        losses = self.flow.loss(model, batch["latents"], text, generator=generator, **given)
         return losses.mean(), {}
 
     def pictures(self, model: PromptedDenoiser, folder: Path, step: int) -> None:

@@ -168,6 +168,15 @@ def test_loss_is_the_naive_one_and_ignores_clean_frames():
                 errors.append(((predicted - (noise[b, f] - data[b, f])) ** 2).mean().item())
         assert losses[b].item() == pytest.approx(np.mean(errors), rel=1e-12)
 
+    # Given frames may carry noise, each sample's at a level of its own, and still do not count.
+    level = torch.tensor([[0.25], [0.5]]).to(sigma)
+    rough = FlowMatching().loss(denoiser, data, "text", "cond", known=known, level=level, sigma=sigma, noise=noise)
+    assert torch.equal(seen["sigma"], torch.where(known, level, sigma))
+    share = seen["sigma"][:, :, None, None, None]
+    expected = (1 - share) * data + share * noise
+    torch.testing.assert_close(seen["x"], expected)
+    assert rough.shape == losses.shape and (rough > 0).all()
+
     # An error in a known frame costs nothing, in any other frame it costs its own sample only.
     for b, f in np.ndindex(2, 3):
         seen["bump"] = torch.zeros(SHAPE, dtype=torch.float64)

@@ -1,5 +1,6 @@
 """What is trained: pure batches, losses that see what they should, latents of unit spread."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from minit2v.dit import DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
-from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance
+from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames
 from minit2v.training import Settings, generator_of, train
 from minit2v.vae import VAE, VAEConfig, to_pixels
 from minit2v.world.captions import is_held_out, parse
@@ -27,8 +28,9 @@ def task(tmp_path_factory):
     calibrate(vae, NANO, 16)
     cache = fill_cache(tmp_path_factory.mktemp("cache") / "latents", vae, 16, NANO)
     recipe = replace(
-        NANO_RECIPE, denoiser=DiTConfig(channels=8, dim=32, layers=2, heads=2, text_dim=32), known=0.5, drop_text=0.5
-    )
+        NANO_RECIPE, denoiser=DiTConfig(channels=8, dim=32, layers=2, heads=2, text_dim=32), known=0.5, drop_text=0.5,
+        stills=0.25,
+    )  # fmt: skip
     return DenoiserTask(recipe, cache)
 
 
@@ -40,13 +42,35 @@ def test_samples_depend_on_seed_step_and_index_alone(task):
     assert not torch.equal(whole["latents"], task.batch(1, 8, range(0, 6))["latents"])
 
 
-def test_only_first_frames_are_given_and_both_kinds_occur(task):
+def test_some_samples_are_given_frames_some_of_them_noisy(task):
     task.build()
-    batch = task.batch(0, 0, range(40))
-    assert not batch["known"][:, 1:].any()
-    assert 0 < batch["known"][:, 0].sum() < 40
-    assert 0 < batch["keep"].sum() < 40
+    batch = task.batch(0, 0, range(120))
+    given = {tuple(row) for row in batch["known"].tolist()}  # of three latent frames
+    first, few, ends = (True, False, False), (True, True, False), (True, False, True)
+    assert given == {(False, False, False), first, few, ends}
+    assert 40 < batch["known"][:, 0].sum() < 80
+    assert 40 < (batch["level"] == 0).sum() < 80 and 0.3 < batch["level"].max() <= 0.5
+    assert 0 < batch["keep"].sum() < 120
     assert not any(is_held_out(meaning) for meaning in task.cache.meanings)
+
+
+def test_every_fourth_step_sees_single_frames_of_the_same_clips(task):
+    task.build()
+    steps = [task.batch(0, step, range(4)) for step in range(80)]
+    stills = [batch for batch in steps if batch["latents"].shape[1] == 1]
+    assert 10 < len(stills) < 30
+    assert not any(batch["known"].any() for batch in stills)  # nothing would be left to be learned
+    firsts = {tuple(frame.flatten().tolist()) for frame in torch.from_numpy(task.cache.latents[:, 0].astype("float32"))}
+    assert all(tuple(frame.flatten().tolist()) in firsts for batch in stills for frame in batch["latents"])
+
+
+def test_given_frames_leave_something_to_do():
+    rng = random.Random(0)
+    drawn = [given_frames(5, rng) for _ in range(400)]
+    assert all(known[0] and not all(known) for known in drawn)
+    assert {sum(known) for known in drawn} == {1, 2, 3, 4}
+    assert {tuple(known) for known in drawn if known[-1]} == {(True, False, False, False, True)}
+    assert given_frames(1, rng) == [False] and {sum(given_frames(2, rng)) for _ in range(50)} == {0, 1}
 
 
 def test_a_fresh_denoiser_is_the_best_linear_one(task):
@@ -56,8 +80,9 @@ def test_a_fresh_denoiser_is_the_best_linear_one(task):
     model, batch = task.build(), task.batch(0, 0, range(64))
     text = model.text(batch["ids"], batch["mask"])
     for level in (0.2, 0.5, 0.9):
-        sigma = torch.full(batch["latents"].shape[:2], level)
-        loss = task.flow.loss(model, batch["latents"], text, sigma=sigma, generator=generator_of(0)).mean().item()
+        latents = torch.randn(batch["latents"].shape, generator=generator_of(1))
+        sigma = torch.full(latents.shape[:2], level)
+        loss = task.flow.loss(model, latents, text, sigma=sigma, generator=generator_of(0)).mean().item()
         assert loss == pytest.approx(1 / (level**2 + (1 - level) ** 2), rel=0.1)
 
 

@@ -2,6 +2,10 @@
 
     "a red ball bounces" ─ text encoder ─┐
                        noise (seed) ─ sampler: denoiser × steps ─ latents ─ VAE decoder ─ frames
+     given frames ─ VAE encoder ─ known latents ─┘
+
+Given frames are latents whose noise level never changes: a first picture makes it image-to-video, the last frames of
+another clip an extension, a first and a last picture an interpolation. There is no second code path for them.
 
 Everything is checked before anything is computed, and nothing is mended silently.
 """
@@ -14,30 +18,45 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from minit2v.checkpoints import load_into, load_weights, path_of
 from minit2v.clip import Clip
-from minit2v.diffusion import SAMPLERS, check_guidance, check_steps, draw_noise, guided, sigmas
+from minit2v.diffusion import SAMPLERS, Known, check_guidance, check_steps, draw_noise, guided, sigmas
 from minit2v.errors import UserError
 from minit2v.recipes import PromptedDenoiser, Sampling
-from minit2v.vae import VAE, VAEConfig, check_frames, to_frames
+from minit2v.vae import VAE, VAEConfig, check_frames, to_frames, to_pixels
 from minit2v.world import captions
 from minit2v.world.scenes import check
 
 LONGEST = 8  # times the seconds of a training clip
+FAITHFUL = 24.0  # dB, PSNR: what the VAE keeps of a picture of the world, at least
+
+
+@dataclass(frozen=True)
+class Given:
+    """Frames that a clip is made around. first: uint8 (t, h, w, 3), the frames that it begins with, 1, 5, 9, …; last:
+    the picture that it ends with, (1, h, w, 3). noise: the level in [0, 1) at which the network sees them: more gives
+    it more freedom, to move and to change what it is given.
+    """
+
+    first: np.ndarray | None = None
+    last: np.ndarray | None = None
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to generate, checked. shape: of one clip's latents, (f, c, h, w)."""
+    """What to generate, checked. shape: of one clip's latents, (f, c, h, w). given: one for each prompt, or none."""
 
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     shape: tuple[int, int, int, int]
     steps: int
     guidance: float
+    given: tuple[Given, ...] = ()
 
 
 class TextToVideo:
@@ -77,19 +96,26 @@ class TextToVideo:
 
     # ---- from prompts to clips ---------------------------------------------------------------------------
 
-    def generate(self, prompt: str, frames=None, steps=None, guidance=None, seed: int = 0, on_step=None) -> Clip:
+    def generate(
+        self, prompt: str, frames=None, steps=None, guidance=None, seed: int = 0, on_step=None,
+        given: Given | None = None,
+    ) -> Clip:  # fmt: skip
         """One clip. `frames` (4n+1), `steps` and `guidance` (1 is none) are the recipe's unless given.
 
         on_step(i, sigma, x, data_estimate) sees every denoising step: see `diffusion.euler`. Raises `UserError`,
         before anything is computed, for a prompt that the world cannot show and for numbers that are not legal.
         """
-        return self.generate_batch([prompt], [seed], frames, steps, guidance, on_step)[0]
+        return self.generate_batch([prompt], [seed], frames, steps, guidance, on_step, [given] if given else ())[0]
 
     def generate_batch(
-        self, prompts: Sequence[str], seeds: Sequence[int], frames=None, steps=None, guidance=None, on_step=None
-    ) -> list[Clip]:
-        """Several clips at once, each as it would be alone (but for rounding): it depends on its own seed only."""
-        request = self.request(prompts, seeds, frames, steps, guidance)
+        self, prompts: Sequence[str], seeds: Sequence[int], frames=None, steps=None, guidance=None, on_step=None,
+        given: Sequence[Given] = (),
+    ) -> list[Clip]:  # fmt: skip
+        """Several clips at once, each as it would be alone (but for rounding): it depends on its own seed only.
+
+        given: one for each prompt, all of the same kind (as many first frames, a last one or none, the same noise).
+        """
+        request = self.request(prompts, seeds, frames, steps, guidance, given)
         began = time.perf_counter()
         latents = self.denoise(request, on_step)  # (b, f, c, h, w)
         denoised = time.perf_counter()
@@ -105,7 +131,9 @@ class TextToVideo:
 
     # ---- its stages --------------------------------------------------------------------------------------
 
-    def request(self, prompts: Sequence[str], seeds: Sequence[int], frames=None, steps=None, guidance=None) -> Request:
+    def request(
+        self, prompts: Sequence[str], seeds: Sequence[int], frames=None, steps=None, guidance=None, given=()
+    ) -> Request:
         """The checked request, defaults filled in. Raises `UserError`: see `generate`."""
         frames = self.world.frames if frames is None else frames
         steps = self.sampling.steps if steps is None else steps
@@ -122,7 +150,9 @@ class TextToVideo:
                 raise UserError(f"the prompt {prompt!r} is no text: give a str, such as 'a small red ball bounces'")
             check(captions.parse(prompt), replace(self.world, frames=frames))
             self.model.tokenizer.word_ids(prompt)  # a checkpoint may know fewer words than the grammar
-        return Request(tuple(prompts), tuple(seeds), shape, int(steps), float(guidance))
+        if given:
+            check_given(given, len(prompts), frames, self.world, self.vae.config)
+        return Request(tuple(prompts), tuple(seeds), shape, int(steps), float(guidance), tuple(given))
 
     def latent_shape(self, frames: int) -> tuple[int, int, int, int]:
         """(f, c, h, w) of a clip with so many frames. Raises `UserError` if that is no legal count."""
@@ -148,7 +178,37 @@ class TextToVideo:
         noise = draw_noise((len(text), *request.shape), generators).to(device)  # (b, f, c, h, w)
         velocity = guided(model, text, null, request.guidance, sampling.rescale)
         schedule = sigmas(request.steps, sampling.shift)
-        return SAMPLERS[sampling.sampler](velocity, noise, schedule, on_step=on_step)
+        known = self.known(request.given, noise) if request.given else None
+        return SAMPLERS[sampling.sampler](velocity, noise, schedule, known, on_step)
+
+    def known(self, given: Sequence[Given], noise: Tensor) -> Known:
+        """The given frames as latents, in the places that they take among those of `noise` (b, f, c, h, w)."""
+        latents, mask = torch.zeros_like(noise), torch.zeros(noise.shape[:2], dtype=torch.bool, device=noise.device)
+        if given[0].first is not None:
+            first = self.encode([one.first for one in given])  # (b, k, c, h, w)
+            latents[:, : first.shape[1]], mask[:, : first.shape[1]] = first, True
+        if given[0].last is not None:  # a latent frame covers several frames: a picture that stands still for so long
+            still = 2 * self.vae.config.temporal + 1
+            latents[:, -1:] = self.encode([one.last.repeat(still, axis=0) for one in given])[:, -1:]
+            mask[:, -1] = True
+        return Known(mask, latents, given[0].noise)
+
+    def doubts(self, frames: np.ndarray) -> list[str]:
+        """A warning, if a picture (1, h, w, 3) lies outside what the VAE can hold; otherwise none.
+
+        Measured by the signal-to-noise ratio of the picture against itself, encoded and decoded, PSNR in dB.
+        """
+        error = (self.decode(self.encode([frames]))[0] / 255.0 - frames / 255.0) ** 2
+        psnr = -10 * np.log10(max(error.mean(), 1e-10))
+        if psnr >= FAITHFUL:
+            return []
+        return [f"the VAE cannot hold this picture well ({psnr:.1f} dB; pictures of this world: {FAITHFUL:g} and more)"]
+
+    @torch.no_grad()
+    def encode(self, videos: Sequence) -> Tensor:
+        """Clips of as many frames each, uint8 (t, h, w, 3) → latents (b, f, c, h, w)."""
+        pixels = to_pixels(np.stack(videos))  # (b, t, 3, h, w)
+        return self.vae.encode(pixels.to(next(self.model.parameters()).device))
 
     def decode(self, latents: Tensor):
         """Latents (b, f, c, h, w) → frames, uint8 (b, t, h, w, 3)."""
@@ -158,6 +218,25 @@ class TextToVideo:
 def check_seed(seed: int) -> None:
     if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise UserError(f"seed {seed}: give a whole number from 0 to 2**63 - 1")
+
+
+def check_given(given: Sequence[Given], count: int, frames: int, world, vae: VAEConfig) -> None:
+    """Raises `UserError` unless there is one for each prompt, all of one kind, that leave something to be made."""
+    kinds = {(*(None if part is None else part.shape for part in (one.first, one.last)), one.noise) for one in given}
+    if len(given) != count or len(kinds) > 1:
+        raise UserError(f"{count} prompts need {count} given pictures or clips of one size and noise level, or none")
+    ((first, last, noise),) = kinds
+    for shape in filter(None, (first, last)):
+        if shape[1:] != (world.height, world.width, 3):
+            raise UserError(f"given frames of {shape[1:]}: they must be ({world.height}, {world.width}, 3); scale them")
+    if first is None and last is None:
+        raise UserError("nothing is given: name a first or a last picture, or leave `given` out")
+    if first is not None:
+        check_frames(first[0], vae.temporal)
+    if (first[0] if first else 0) + (vae.temporal if last else 0) >= frames:
+        raise UserError(f"{frames} frames leave none to be made beside those given: ask for more")
+    if not 0 <= noise < 1:
+        raise UserError(f"noise {noise} on given frames: give a number from 0 (as they are) to below 1")
 
 
 # ---- loading -----------------------------------------------------------------------------------------------

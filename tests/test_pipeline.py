@@ -20,7 +20,7 @@ from minit2v.clip import contact_sheet
 from minit2v.datasets import captioned
 from minit2v.errors import UserError
 from minit2v.evaluation import draw_prompts, evaluate, read_prompts
-from minit2v.pipeline import load_vae
+from minit2v.pipeline import Given, load_vae
 from minit2v.recipes import SYSTEMS, VAES, PromptedDenoiser, config_of
 from minit2v.vae import VAE, VAEConfig
 from minit2v.world import captions
@@ -49,6 +49,69 @@ def real(text, seed=0, world=STANDARD):
 @pytest.fixture(scope="module")
 def ball():
     return real("a small red ball bounces on a checkered floor")
+
+
+# --- around given frames ------------------------------------------------------------------------------------
+
+
+def test_given_frames_keep_their_latents_and_leave_the_others_to_the_prompt(system, ball):
+    request = system.request([PROMPT], [1], given=[Given(first=ball.frames[:5])])
+    latents, free = system.denoise(request), system.denoise(system.request([PROMPT], [1]))
+    assert torch.equal(latents[:, :2], system.encode([ball.frames[:5]]))  # frames 0 to 4: two latents
+    assert all((latents[:, frame] - free[:, frame]).abs().max() > 1e-4 for frame in range(2, 5))
+    other = system.denoise(system.request(["a large blue star spins"], [1], given=[Given(first=ball.frames[:5])]))
+    assert torch.equal(other[:, :2], latents[:, :2]) and not torch.equal(other[:, 2:], latents[:, 2:])
+
+
+def test_a_last_picture_is_held_as_a_group_that_stands_still(system, ball):
+    first, last = ball.frames[:1], ball.frames[12:13]
+    latents = system.denoise(system.request([PROMPT], [1], given=[Given(first=first, last=last)]))
+    assert torch.equal(latents[:, 0], system.encode([first])[:, 0])
+    assert torch.equal(latents[:, -1], system.encode([last.repeat(9, axis=0)])[:, -1])
+    only = system.denoise(system.request([PROMPT], [1], given=[Given(last=last)]))
+    assert torch.equal(only[:, -1], latents[:, -1]) and not torch.equal(only[:, 0], latents[:, 0])
+
+
+def test_noise_on_given_frames_reaches_the_others_and_not_the_given_ones(system, ball):
+    exact, rough = (system.denoise(system.request([PROMPT], [1], given=[Given(ball.frames[:1], noise=noise)]))
+                    for noise in (0.0, 0.4))  # fmt: skip
+    assert torch.equal(exact[:, 0], rough[:, 0]) and not torch.equal(exact[:, 1:], rough[:, 1:])
+
+
+def test_each_clip_of_a_batch_has_its_own_given_frames(system, ball):
+    star = real("a large blue star spins")
+    given = [Given(ball.frames[:1]), Given(star.frames[:1])]
+    together = system.denoise(system.request([PROMPT, PROMPT], [1, 2], given=given))
+    alone = [system.denoise(system.request([PROMPT], [1 + i], given=given[i : i + 1])) for i in range(2)]
+    assert (together - torch.cat(alone)).abs().max() < 1e-4
+    clips = system.generate_batch([PROMPT, PROMPT], [1, 2], given=given)
+    second = system.generate(PROMPT, seed=2, given=given[1])
+    assert np.abs(clips[1].frames.astype(int) - second.frames).max() <= 1  # rounding
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([Given()], "nothing is given"),
+        ([Given(np.zeros((4, 64, 64, 3), np.uint8))], "4 frames are not 4n+1"),
+        ([Given(np.zeros((17, 64, 64, 3), np.uint8))], "leave none to be made"),
+        ([Given(np.zeros((13, 64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3), np.uint8))], "leave none to be made"),
+        ([Given(np.zeros((1, 32, 64, 3), np.uint8))], "they must be (64, 64, 3)"),
+        ([Given(np.zeros((1, 64, 64, 3), np.uint8), noise=1.0)], "noise 1.0"),
+        ([Given(np.zeros((1, 64, 64, 3), np.uint8), noise=float("nan"))], "noise nan"),
+        ([Given(np.zeros((1, 64, 64, 3), np.uint8))] * 2, "1 prompts need 1 given"),
+    ],
+)
+def test_given_frames_that_cannot_be_used_are_refused(system, given, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        system.request([PROMPT], [0], given=given)
+
+
+def test_a_picture_that_the_vae_cannot_hold_is_doubted(system, ball, monkeypatch):
+    monkeypatch.setattr(system, "decode", lambda latents: ball.frames[None, :1])
+    assert system.doubts(ball.frames[:1]) == []
+    (doubt,) = system.doubts(255 - ball.frames[:1])
+    assert "cannot hold this picture" in doubt and "dB" in doubt
 
 
 # --- generating ---------------------------------------------------------------------------------------------

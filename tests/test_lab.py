@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import minit2v
 from minit2v import Clip, TextToVideo, lab
 from minit2v.dit import DiT, modulate
 from minit2v.errors import UserError
+from minit2v.lab import drawings
 from minit2v.world import captions
 from minit2v.world.render import render
 from minit2v.world.scenes import scene
@@ -65,15 +65,11 @@ def test_the_table_names_every_stage(trace):
     assert page.count("<tr>") == 9 and "17 × 64 × 64 × 3" in repr(trace)
 
 
-def test_the_factory_is_a_drawing_that_can_be_read(trace):
-    drawing = trace.picture()
-    root = ET.fromstring(drawing._repr_svg_())
-    said = [element.text for element in root.iter() if element.tag.endswith("text")]
-    for words in ("tokenizer", "denoiser", "noise to latents, 3 steps", "5 × 4 × 8 × 8", "17 × 3 × 64 × 64", PROMPT):
-        assert words in said
-    assert root.attrib["role"] == "img" and next(iter(root)).text == drawing.alt and "17 × 64 × 64 × 3" in repr(drawing)
-    width = float(root.attrib["viewBox"].split()[2])
-    assert all(0 <= float(element.get("x", 0)) < width for element in root.iter())
+def test_the_factory_is_drawn_and_described(trace):
+    picture = drawings.factory(trace)
+    for words in (PROMPT, "5 × 4 × 8 × 8", "3 times", "the oracle reads"):
+        assert words in picture.alt
+    assert np.asarray(picture.picture).std() > 20  # something is drawn
 
 
 def test_the_slider_shows_the_step_it_stands_on(system, trace):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from minit2v import media
 from minit2v.clip import Clip
 from minit2v.dit import patchify
-from minit2v.lab.page import COLORS, Html, table
+from minit2v.lab.page import Html, table
 from minit2v.lab.players import Steps, step_slider
 from minit2v.pipeline import TextToVideo
 from minit2v.vae import to_frames
@@ -55,10 +54,6 @@ class Trace:
         ]
         head = ["", "shape", "axes", "numbers", "from … to"]
         return table(head, rows, f"“{self.clip.prompt}”, seed {self.clip.seed}, stage by stage")
-
-    def picture(self) -> Drawing:
-        """The factory: its machines, and on the belts between them the shapes of this prompt's tensors."""
-        return Drawing(self.stages, len(self.steps), self.clip)
 
     def slider(self, moments: int = 5) -> Steps:
         """What the denoiser has, above, and what it sees in it, below, at every step; decoded to pixels."""
@@ -114,63 +109,3 @@ def trace(system: TextToVideo, prompt: str, seed: int = 0, steps=None, guidance=
 def _range(tensor: Tensor) -> str:
     low, high = tensor.min().item(), tensor.max().item()
     return f"{low} … {high}" if isinstance(low, int) else f"{low:.2f} … {high:.2f}"
-
-
-class Drawing:
-    """The factory as SVG: it scales, and is text to search and to read aloud."""
-
-    def __init__(self, stages: dict[str, Stage], steps: int, clip: Clip):
-        shape = {name: stage.shape for name, stage in stages.items()}
-        self.machines = [  # name, what it does, what leaves it
-            ("tokenizer", "words to numbers", shape["word ids"]),
-            ("text encoder", "numbers to features", shape["text tokens"]),
-            ("denoiser", f"noise to latents, {steps} steps", shape["latents"]),
-            ("VAE decoder", "latents to pixels", shape["pixels"]),
-            ("frames", f"{clip.fps} a second", shape["frames"]),
-        ]
-        self.prompt, self.noise = clip.prompt, shape["noise"]
-        told = "; ".join(f"{name}, {what}, gives {out}" for name, what, out in self.machines)
-        self.alt = f"The factory. The prompt “{self.prompt}” passes through: {told}. The denoiser starts from noise."
-
-    def __repr__(self) -> str:
-        return self.alt
-
-    def _repr_svg_(self) -> str:
-        wide, high, gap = 176, 64, 36
-        length = len(self.machines) * (wide + gap)
-        parts = [_text(10, 24, self.prompt, 15, "bold")]
-        parts.append(_text(10, 168, "Below each machine: the shape of what leaves it."))
-        for i, (name, what, out) in enumerate(self.machines):
-            x = 10 + i * (wide + gap)
-            parts.append(_box(x, 60, wide, high) + _text(x + 10, 86, name, 15, "bold") + _text(x + 10, 106, what))
-            parts.append(_text(x + 10, 142, out))
-            if i + 1 < len(self.machines):
-                parts.append(_arrow(x + wide, 92, x + wide + gap, 92))
-        x = 10 + 2 * (wide + gap) + wide / 2
-        parts.append(_arrow(x, 34, x, 60) + _text(x + 8, 48, f"noise {self.noise}"))
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {length} 180" width="{length}">'
-            f"<title>{escape(self.alt)}</title><rect width='100%' height='100%' fill='#ffffff'/>{''.join(parts)}</svg>"
-        )
-
-
-def _box(x, y, wide, high) -> str:
-    return (
-        f"<rect x='{x}' y='{y}' width='{wide}' height='{high}' rx='6' fill='#f2f8fc' "
-        f"stroke='{COLORS['blue']}' stroke-width='2'/>"
-    )
-
-
-def _text(x, y, text, size=12, weight="normal") -> str:
-    font = f"font-family='sans-serif' font-size='{size}' font-weight='{weight}'"
-    return f"<text x='{x}' y='{y}' {font}>{escape(text)}</text>"
-
-
-def _arrow(x0, y0, x1, y1) -> str:
-    """A line with a head, along an axis."""
-    across, down = (8, 0) if y0 == y1 else (0, 8)
-    side = (down / 2, across / 2)
-    head = [(x1, y1), (x1 - across - side[0], y1 - down - side[1]), (x1 - across + side[0], y1 - down + side[1])]
-    points = " ".join(f"{x},{y}" for x, y in head)
-    line = f"<line x1='{x0}' y1='{y0}' x2='{x1 - across}' y2='{y1 - down}' stroke='#000000' stroke-width='2'/>"
-    return f"{line}<polygon points='{points}' fill='#000000'/>"

@@ -100,4 +100,5 @@ def _highlighted(source: str) -> str:
     except ImportError:  # it comes with Jupyter
         return f"<pre>{escape(source)}</pre>"
     # Its keywords are bold and its comments slanted, so that the colors are not needed.
-    return highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, style="tango"))
+    page = HtmlFormatter(noclasses=True, style="tango", prestyles="font-family: monospace")
+    return highlight(source, PythonLexer(), page)

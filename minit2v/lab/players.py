@@ -84,7 +84,8 @@ class Steps:
     def _build(self):
         import ipywidgets
 
-        slider = ipywidgets.IntSlider(0, 0, len(self.pictures) - 1, description="step", readout=True)
+        last = len(self.pictures) - 1
+        slider = ipywidgets.IntSlider(0, 0, last, description="step", readout=False)  # the label says which
         view = ipywidgets.HTML(self._page(0))
         slider.observe(lambda change: setattr(view, "value", self._page(change["new"])), "value")
         return ipywidgets.VBox([slider, view])

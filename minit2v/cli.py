@@ -1,4 +1,4 @@
-"""The command line: `minit2v generate | evaluate | world | judge | train`.
+"""The command line: `minit2v generate | evaluate | world | judge | train | cost`.
 
 Results go to stdout, with --json as one JSON object; progress goes to stderr. Exit codes: 0 is success, 2 a wrong
 input, told in one line, 130 a stop by Ctrl-C, 1 anything else. Nothing heavy is imported before it is needed: a
@@ -109,7 +109,57 @@ def parser() -> Parser:
     learn.add_argument("--bf16", action="store_true", help="half precision, where the machine multiplies it natively")
     learn.add_argument("--compile", action="store_true", help="fuse operations; needs a C++ compiler")
     learn.add_argument("--threads", type=int, metavar="N", help="of torch; default: its own choice")
+    _cost(command("cost", commands.cost, "Count what a clip costs, from pixels and tokens to seconds and money."))
     return top
+
+
+def _cost(sub) -> None:
+    """All numbers stay words here: `minit2v.cost` reads them, exact and of any size."""
+
+    def group(title, **flags):
+        part = sub.add_argument_group(title)
+        for name, (metavar, about) in flags.items():
+            part.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=about)
+
+    group(
+        "the clip",
+        seconds=("S", "length (default 4)"),
+        frames=("N", "length in frames, in place of seconds"),
+        fps=("F", "frames a second (default 16)"),
+        height=("H", "pixels (default 512)"),
+        width=("W", "pixels (default 512)"),
+        vae=("T,H,W", "frames, rows and columns per latent (default 1,8,8)"),
+        channels=("C", "of the latents (default 4)"),
+    )
+    group(
+        "the transformer",
+        patch=("T,H,W", "latents per token (default 1,1,1)"),
+        layers=("L", "default 1"),
+        dim=("D", "channels of a token (default 512)"),
+        heads=("H", "default 8"),
+        mlp_ratio=("R", "default 4"),
+        text_tokens=("N", "default 16"),
+        text_dim=("D", "channels of the text (default: as the tokens)"),
+        attention=("KIND", "full (default), factorised, spatial, temporal or windowed"),
+        window=("N", "with windowed: latent frames that a token looks away"),
+    )
+    group(
+        "sampling and machine",
+        steps=("N", "denoising steps (default 30)"),
+        guidance=("G", "1 is none (default); others double the passes"),
+        batch=("B", "clips at once (default 1)"),
+        dtype=("T", "fp32, bf16 (default), fp16 or fp8"),
+        device=("NAME", "laptop, rtx-4090, a100, h100 (default), h200 or b200"),
+        devices=("N", "that share each pass (default 1)"),
+        device_flops=("F", "FLOP/s, such as 1e14, in place of the device's"),
+        bandwidth=("B", "bytes per second, in place of the device's"),
+        price=("P", "dollars per hour, in place of the device's"),
+        utilization=("U", "share of the FLOP/s that is reached (default 0.4)"),
+    )
+    other = sub.add_argument_group("published models, and comparisons")
+    other.add_argument("--model", action="append", metavar="NAME", help="a published model; again: side by side")
+    other.add_argument("--models", action="store_true", help="list the published models")
+    other.add_argument("--against", metavar="FLAGS", help="compare with the same but for FLAGS, quoted")
 
 
 def _system(sub) -> None:

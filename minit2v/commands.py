@@ -319,3 +319,11 @@ def _calibrate(task, result) -> None:
 
     calibrate(result.model, task.world)
     save_weights(result.weights, result.model, task.config)
+
+
+def cost(options) -> None:
+    from minit2v import cli
+    from minit2v.cost.command import result
+
+    facts, lines = result(options, lambda flags: cli.parser().parse_args(["cost", *flags]))
+    answer(options, facts, lines)

@@ -39,7 +39,7 @@ def exact(name: str, value) -> Fraction:
             return number
     except (ValueError, TypeError, ZeroDivisionError):
         pass
-    raise UserError(f"{name} is {shown(value)}; give a number of at most {DIGITS} digits")
+    raise UserError(f"{name} is {shown(value)}; give a number, of at most {DIGITS} digits")
 
 
 def _endless(text: str) -> bool:

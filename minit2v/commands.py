@@ -95,17 +95,36 @@ def generate(options) -> None:
         tell("loading the system")
         system = _load(options)
         steps = options.steps or system.sampling.steps
+        given, notes = _given(options, system)
         clip = system.generate(
-            prompt, options.frames, options.steps, options.guidance, options.seed,
+            prompt, options.frames, options.steps, options.guidance, options.seed, given=given,
             on_step=lambda i, *_: tell(f"step {i + 1} of {steps}"),
         )  # fmt: skip
         for path in paths:
             clip.save(path)
     seconds = {"seconds": round(clip.seconds, 3), "load_seconds": round(system.load_seconds, 3)}
     facts = clip_facts(clip, paths) | {"steps": clip.steps, "guidance": clip.guidance, **seconds}
-    rows = {"prompt": prompt} | seen(clip) | {"saved": ", ".join(map(str, paths))}
+    facts |= {"notes": notes} if given else {}
+    told = {"pictures": "; ".join(notes)} if notes else {}
+    rows = {"prompt": prompt} | told | seen(clip) | {"saved": ", ".join(map(str, paths))}
     rows["took"] = f"{clip.seconds:.1f} s, and {system.load_seconds:.1f} s to load the weights"
     answer(options, facts | {"oracle": clip.oracle()}, in_lines(rows))
+
+
+def _given(options, system):
+    """The pictures that a clip is to begin and end with, or None, and what is to be said of them."""
+    from minit2v.pictures import read_picture
+    from minit2v.pipeline import Given
+
+    parts, notes = {}, []
+    for part, file in (("first", options.image), ("last", options.last_image)):
+        if file is not None:
+            picture = read_picture(file, system.world.height, system.world.width, options.fit)
+            parts[part] = picture.frames
+            notes += [f"{file}: {note}" for note in (*picture.notes, *system.doubts(picture.frames))]
+    if not parts and options.image_noise:
+        raise UserError(f"--image-noise {options.image_noise:g}: there is no picture; give one by --image")
+    return (Given(**parts, noise=options.image_noise) if parts else None), notes
 
 
 def _load(options):

@@ -22,9 +22,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from minit2v.attention import CrossAttention, SpacetimeAttention, check_heads, rotary_3d, sinusoidal
-from minit2v.dit import NOISE_CHANNELS, modulate, normalize
+from minit2v.dit import NOISE_CHANNELS, modulate
 from minit2v.errors import UserError
 from minit2v.text import TextFeatures
+
+GROUPS = 8  # of channels that are normalized together
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class UNetConfig:
             raise UserError(f"temporal kernel {self.kernel}: use an odd number, which has a middle")
         for width in self.widths:
             check_heads(width, self.heads)
+            if width % GROUPS:
+                raise UserError(f"width {width} does not split into {GROUPS} groups: use a multiple of {GROUPS}")
 
     @property
     def still(self):
@@ -133,19 +137,30 @@ class Conv(nn.Module):
         return rearrange(y, f"{self.pictures} -> b f h w c", f=f, h=h)
 
 
-class Block(nn.Module):
-    """Two convolutions, self-attention and a look at the words; each adds to x. In one layout, "spatial" or "temporal":
-    the folding of x says which pixels meet. Spatial blocks have attention at the coarse scales only.
+class FrameNorm(nn.GroupNorm):
+    """GroupNorm (Wu & He 2018) of every frame on its own: over its pixels and an eighth of its channels. Over the
+    pixels of a whole clip it would tell every frame about all others, in the image U-Net too."""
 
-    Norms are taken per pixel, over its channels. A GroupNorm, the U-Net's usual one, costs the same, but would mix
-    all that it spans; this one leaves all mixing to the convolutions and the attention.
+    def __init__(self, width, affine=True):
+        super().__init__(GROUPS, width, eps=1e-6, affine=affine)
+
+    def forward(self, x):  # (b, f, h, w, c)
+        y = super().forward(rearrange(x, "b f h w c -> (b f) c h w"))
+        return rearrange(y, "(b f) c h w -> b f h w c", f=x.shape[1])
+
+
+class Block(nn.Module):
+    """Two convolutions, and at the coarse scales self-attention and a look at the words; each adds to x.
+
+    There is one block in two layouts, "spatial" and "temporal": the folding of x alone says which pixels meet.
     """
 
     def __init__(self, config, scale, layout):
         super().__init__()
         width, kernel = config.widths[scale], config.kernel if layout == "temporal" else 3
-        self.norm_conv = nn.LayerNorm(width, eps=1e-6)
+        self.norm_in = FrameNorm(width)
         self.conv_in = Conv(width, width, layout, kernel)
+        self.norm_out = FrameNorm(width, affine=False)  # shift and scale come from the modulation
         self.modulation = nn.Linear(config.embedding, 2 * width)
         self.conv_out = Conv(width, width, layout, kernel)
         self.has_attention = scale >= config.attention_from
@@ -167,9 +182,9 @@ class Block(nn.Module):
 
     def convolve(self, x, embedding):
         """conv(silu(modulate(norm(conv(silu(norm(x)))))))"""
-        y = self.conv_in(F.silu(self.norm_conv(x)))
+        y = self.conv_in(F.silu(self.norm_in(x)))
         shift, scale = rearrange(self.modulation(F.silu(embedding)), "b f (two c) -> two b f 1 1 c", two=2)
-        return self.conv_out(F.silu(modulate(normalize(y), shift, scale)))
+        return self.conv_out(F.silu(modulate(self.norm_out(y), shift, scale)))
 
     def read_text(self, tokens, text):
         """Every token asks the words: (b, f, n, c) -> (b, f, n, c)."""
@@ -238,7 +253,7 @@ class UNet(nn.Module):
         self.middle = layers(coarsest)
         self.grow = nn.ModuleList(nn.Linear(coarse, 4 * fine) for coarse, fine in pairwise(widths[::-1]))
         self.up = nn.ModuleList(layers(scale, skip=True) for scale in reversed(range(coarsest)))
-        self.norm = nn.LayerNorm(widths[0], eps=1e-6)
+        self.norm = FrameNorm(widths[0])
         self.head = Conv(widths[0], config.channels)
         initialize(self)
         self.to(memory_format=torch.channels_last)

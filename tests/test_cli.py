@@ -296,6 +296,23 @@ def test_train_a_vae_then_a_system_then_generate_with_it(run, small_recipes):
     assert told["system"] == "tiny"
 
 
+def test_generate_from_a_picture_says_what_was_done_to_it(run, tiny):
+    from PIL import Image
+
+    Image.new("RGB", (100, 80), "red").save("red.png")
+    words = ["generate", PROMPT, "--system", tiny, "--out", "a.npz", "--json"]
+    code, out, _ = run(*words, "--image", "red.png")
+    told = json.loads(out)
+    assert code == 0 and told["notes"][0] == "red.png: cropped from 100×80 to 80×80 px"
+    assert any("the VAE cannot hold this picture well" in note for note in told["notes"])  # an untrained one
+    given = np.load("a.npz")["frames"]
+    assert run(*words)[0] == 0 and not np.array_equal(given, np.load("a.npz")["frames"])
+    Path("b.png").write_bytes(b"")
+    wrong(run(*words, "--image", "b.png"), "'b.png' is empty")
+    wrong(run(*words, "--image-noise", 0.3), "--image-noise 0.3", "--image")
+    wrong(run(*words, "--image", "red.png", "--image-noise", 2), "noise 2")
+
+
 def test_train_at_a_share_of_the_recipes_rates(run, small_recipes):
     words = ["train", "--system", "tiny-vae", "--out", "vae"]
     assert run(*words, "--rate", 0.25)[0] == 0

@@ -193,7 +193,10 @@ def test(python, rest):
     lint, _ = start([python, "-m", "ruff", "check", "."])
     # The folders stand in pyproject.toml (testpaths), so that a path among the arguments replaces them.
     notebooks = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    code, _ = start([python, "-m", "pytest", *notebooks, *rest])
+    # One process per core, with one thread each: threads of several processes would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    workers = ["-n", min(4, os.cpu_count() or 1), "--dist", "loadfile"]
+    code, _ = start([python, "-m", "pytest", *notebooks, *workers, *rest])
     return code or lint
 
 

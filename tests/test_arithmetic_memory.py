@@ -10,7 +10,7 @@ from minit2v.arithmetic import ClipShape, LatentShape, memory, models
 from minit2v.dit import DiT, DiTConfig
 from minit2v.meter import LiveBytes, peak_bytes
 from minit2v.text import TextFeatures
-from minit2v.unet import UNet, UNetConfig
+from minit2v.unet import GROUPS, UNet, UNetConfig
 from minit2v.vae import VAE, VAEConfig
 
 DRAWS = 16
@@ -107,7 +107,7 @@ def test_unet(video):
     for _ in range(DRAWS):
         heads, count = rng.choice((2, 3)), rng.randint(1, 3)
         config = UNetConfig(
-            channels=rng.randint(2, 8), widths=tuple(heads * 2 * rng.randint(4, 10) for _ in range(count)),
+            channels=rng.randint(2, 8), widths=tuple(heads * GROUPS * rng.randint(1, 3) for _ in range(count)),
             blocks=tuple(rng.randint(1, 2) for _ in range(count)), heads=heads, text_dim=rng.randint(8, 40),
             embedding=2 * rng.randint(8, 24), attention_from=rng.randint(0, count),
             temporal=tuple(rng.randint(0, 2) for _ in range(count)) if video else (), conditioned=rng.random() < 0.5,

@@ -9,14 +9,14 @@ from flops import DRAWS, holds, text_features
 
 from minit2v.arithmetic import LatentShape, models
 from minit2v.errors import UserError
-from minit2v.unet import UNet, UNetConfig
+from minit2v.unet import GROUPS, UNet, UNetConfig
 
 
 def draw_unet(seed, video):
     rng = random.Random(seed)
     scales, heads = rng.choice((1, 2, 2, 3)), rng.randint(1, 3)
     config = UNetConfig(
-        channels=rng.randint(1, 8), widths=tuple(heads * 2 * rng.randint(1, 6) for _ in range(scales)),
+        channels=rng.randint(1, 8), widths=tuple(heads * GROUPS * rng.randint(1, 2) for _ in range(scales)),
         blocks=tuple(rng.choice((0, 1, 1, 1, 2)) for _ in range(scales)), heads=heads, text_dim=rng.randint(4, 30),
         embedding=2 * rng.randint(2, 20), attention_from=rng.randint(0, scales),
         temporal=tuple(rng.randint(0, 1) for _ in range(scales)) if video else (), kernel=rng.choice((1, 3, 5)),

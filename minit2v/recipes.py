@@ -38,6 +38,7 @@ class VAERecipe:
     world: str
     vae: VAEConfig
     training: dict
+    kl: float = 1e-2  # weight of the KL divergence per latent value: more makes simpler latents, and loses detail
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ VAES = {
         "standard",
         VAEConfig(channels=4, temporal=1, fine=0, widths=(64, 128)),
         dict(batch=16, steps=4000, warmup=50, decay=0.6, ema=0.995, **_MUON),
+        kl=1e-3,  # four channels must each carry more
     ),
     # For clips of 9 x 32 x 32 -> 3 x 8 x 8 x 8.
     "nano-vae": VAERecipe(

@@ -47,13 +47,13 @@ class VAETask(Task):
     trained on these latents remain good.
     """
 
-    foreground, change, kl = 4.0, 1.0, 1e-2  # weights
+    foreground, change = 4.0, 1.0  # weights
     crop, crops = 32, 4  # px, and how many of each clip
 
     def __init__(self, recipe: VAERecipe, start: str | None = None, decoder_only: bool = False):
         self.name, self.vae, self.world, self.start = recipe.name, recipe.vae, WORLDS[recipe.world], located(start)
-        self.decoder_only = decoder_only
-        self.origin = {"start": start, "decoder_only": decoder_only}
+        self.decoder_only, self.kl = decoder_only, recipe.kl
+        self.origin = {"start": start, "decoder_only": decoder_only, "kl": recipe.kl}
         self.window = 2 * recipe.vae.temporal + 1  # frames of a crop: the first, and two groups
         if decoder_only and start is None:
             raise UserError("a decoder alone is trained on latents that exist: start with their VAE's checkpoint")

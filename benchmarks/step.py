@@ -1,6 +1,6 @@
 """How much of the machine's arithmetic does a training step use?
 
-    python benchmarks/step.py [--system sora] [--repeats 5] [--threads N]
+    python benchmarks/step.py [--system sora] [--repeats 5] [--threads N] [--bf16] [--compile]
 
 Times one training step of a recipe (forward, backward, optimizer, at the recipe's batch) in turn with a 1024³ fp32
 product, and prints the model's FLOP/s as a share of the product's: the median of the pairs, so that a machine that
@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from minit2v.diffusion import FlowMatching
 from minit2v.optimizers import make_optimizers
 from minit2v.recipes import VAES, PromptedDenoiser, Recipe, config_of, find
-from minit2v.training import Settings
+from minit2v.training import Settings, compile_layers
 from minit2v.world.scenes import WORLDS
 
 PROMPT = "a small striped red ball moves left then bounces on a checkered floor, the camera holds"
@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--system", default="sora")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--bf16", action="store_true", help="as minit2v train --bf16; the product stays fp32")
+    parser.add_argument("--compile", action="store_true", help="as minit2v train --compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -61,14 +63,21 @@ def main() -> None:
     settings = Settings(**recipe.training)
     model = PromptedDenoiser(config_of(recipe))
     rates = settings.learning_rate, settings.weight_decay, settings.betas, settings.muon_learning_rate
-    optimizers = make_optimizers(model, settings.optimizer, *rates)
+    optimizers = make_optimizers(model, settings.optimizer, *rates, options.bf16)
     latents = latents_of(recipe, settings.batch)
     flops = 3 * forward_flops(model, recipe, latents)
+    if options.compile:
+        compile_layers(model)
     a, b = torch.randn(2, 1024, 1024)
     spent = {"model": [], "optimizer": [], "product": []}
 
+    def learn():
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            loss = forward(model, recipe, latents)
+        loss.backward()
+
     def step():
-        spent["model"].append(seconds(lambda: forward(model, recipe, latents).backward()))
+        spent["model"].append(seconds(learn))
         spent["optimizer"].append(seconds(lambda: [optimizer.step() for optimizer in optimizers]))
         model.zero_grad()
 

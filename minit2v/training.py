@@ -208,14 +208,19 @@ def _start(task, settings, folder, group):
     torch.manual_seed(seed_of(settings.seed, "weights"))
     run = Run(task.build().to(group.device), settings, folder)
     if settings.compile:
-        for layers in [module for module in run.model.modules() if isinstance(module, nn.ModuleList)]:
-            for layer in layers:
-                layer.compile(dynamic=False)
+        compile_layers(run.model)
     if run.state_file.exists():
         changed = run.load()
         if changed and group.is_first:
             print(f"going on, but not to bit-identical weights: {'; '.join(changed)}", file=sys.stderr)
     return run
+
+
+def compile_layers(model):
+    """Compile each layer of the model's lists of layers, where nearly all of its time goes, once per shape."""
+    for layers in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
+        for layer in layers:
+            layer.compile(dynamic=False)
 
 
 def _loop(task, run, group, stop, quiet):

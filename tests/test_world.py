@@ -1,6 +1,8 @@
 """The world: prompts mean what they say, scenes obey their laws and stay in view, pictures show the scene."""
 
+import hashlib
 import random
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,6 +15,7 @@ from minit2v.world import captions, render, scenes
 from minit2v.world.captions import COLORS, MOTIONS, PHRASES, VOCABULARY, Meaning, asked, is_held_out, parse, phrase
 from minit2v.world.scenes import HEIGHT, NANO, STANDARD, check, sample_meaning, scene
 
+LONG = replace(STANDARD, frames=69)
 WORLDS = pytest.mark.parametrize("world", [STANDARD, NANO], ids=["standard", "nano"])
 
 
@@ -277,6 +280,59 @@ def test_then_means_one_half_each():
 def test_cameras_move_at_their_rates(camera, at_end, zoom):
     shown = one(camera=camera)
     assert shown.camera[-1] == pytest.approx([at_end, 0]) and shown.zoom[-1] == pytest.approx(zoom)
+
+
+# --- Long clips -----------------------------------------------------------------------------------------------
+
+
+def test_the_standard_clip_is_what_it_was_before_there_were_long_ones():
+    """Weights are trained on these scenes: a change of any of them is a change of the world."""
+    sha = hashlib.sha256()
+    for seed, meaning in enumerate(meanings(200, seed=17)):
+        shown = scene(meaning, seed)
+        sha.update(repr((meaning, shown.background, shown.facing)).encode())
+        for name in ("position", "width", "angle", "mouth", "tilt", "stride", "camera", "zoom", "color"):
+            sha.update((np.round(getattr(shown, name), 6) + 0.0).tobytes())
+    assert sha.hexdigest()[:16] == "855965417eb5eacf"
+
+
+@pytest.mark.parametrize("camera", ["pan left", "pan right", "push in", "pull out", "hold"])
+def test_a_camera_arrives_and_holds(camera):
+    long, short = (one("spins", camera=camera, seed=3, size=None, world=world) for world in (LONG, STANDARD))
+    assert (long.camera[:17] == short.camera).all() and (long.zoom[:17] == short.zoom).all()
+    way = np.abs(np.column_stack([long.camera / scenes.PAN, np.log(long.zoom) / scenes.ZOOM])).sum(axis=1)  # s
+    if camera == "hold":
+        assert not way.any()
+        return
+    pace = np.diff(way) * 8
+    assert pace[:16] == pytest.approx([1.0] * 16) and way[32:] == pytest.approx([3.0] * 37)
+    assert np.diff(pace[16:32]) == pytest.approx([-1 / 16] * 15)  # evenly slower
+
+
+def test_a_pan_follows_what_glides_its_way_and_no_other():
+    right = one("right", camera="pan right", world=LONG)
+    assert right.camera[:, 0] == pytest.approx(np.arange(69.0)) and np.ptp(right.screen_position[:, 0]) < 9
+    back = one(("right", "left"), camera="pan right", world=LONG)  # 4.25 s there: the camera eases and holds then
+    assert back.camera[34, 0] == pytest.approx(34) and back.camera[-1, 0] == pytest.approx(34 + 8)
+    for shown in (
+        one("right", camera="pan right", speed="slow", world=LONG),
+        one("bounces", camera="pan right", world=LONG),
+    ):
+        assert shown.camera[-1, 0] == pytest.approx(24)
+    with pytest.raises(UserError, match="leave the picture"):
+        one("right", camera="hold", world=LONG)
+
+
+def test_long_clips_show_every_camera_and_stay_in_the_picture():
+    drawn = meanings(400, LONG, "train", seed=3)
+    cameras = Counter(meaning.camera for meaning in drawn)
+    assert cameras["hold"] < 0.5 * len(drawn) and min(cameras[name] for name in captions.CAMERAS) > 0.08 * len(drawn)
+    assert {motion for meaning in drawn for motion in meaning.motions} == set(MOTIONS)
+    for seed, meaning in enumerate(drawn[:100]):
+        shown = scene(meaning, seed, LONG)
+        half = shown.screen_width[:, None] / 2 * [1, HEIGHT[meaning.subject]]
+        assert (shown.screen_position > half).all() and (shown.screen_position < 64 - half).all()
+        assert shown.screen_width.min() >= 16 - 1e-9 and shown.screen_width.max() <= 48 + 1e-9
 
 
 def test_where_only_the_smallest_fits_every_seed_finds_its_place():

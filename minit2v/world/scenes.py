@@ -28,6 +28,8 @@ SLOSH_TILT, SLOSH_DAMPING = 0.26, 0.7  # water height at the wall in tank widths
 STEP_CYCLES = 2.0  # strides per second of a walking dog, and the most: at 8 fps, 4 would look like none
 PAN = 8.0  # px/s
 ZOOM = np.log(1.3) / 2  # 1/s: pushes in by 30 % in two seconds
+CAMERA_STEADY, CAMERA_EASE = 2.0, 2.0  # s: a camera moves at its rate, then comes to rest: seen in long clips only
+LONG_HOLD = 0.18  # of the long clips that are drawn, beside those that nothing else fits
 SHADOW = (4.0, 4.0)  # px: the light stands to the upper left, for ever
 PILLAR_WIDTH, PILLAR_GLIDE = 21.8, 20.95  # px and px/s: wider than a dog, and fast enough for it to come out
 PILLAR_SHARE = 0.04  # of the meanings that are drawn
@@ -63,6 +65,11 @@ class World:
     @property
     def seconds(self) -> float:
         return (self.frames - 1) / self.fps
+
+    @property
+    def long(self) -> bool:
+        """Whether cameras come to rest before its clips end."""
+        return self.seconds > CAMERA_STEADY
 
 
 STANDARD = World("standard", 17, 64, 64, 8, {"small": (16, 24), "large": (28, 42)}, (16, 48))
@@ -240,10 +247,27 @@ def _height(phase: np.ndarray) -> np.ndarray:
 
 
 def _camera(meaning: Meaning, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the camera looks, (T, 2) world px, and its zoom (T,)."""
+    """Where the camera looks, (T, 2) world px, and its zoom (T,), when the clip ends with the last of `time` (T,)."""
     pan = {"pan left": -PAN, "pan right": PAN}.get(meaning.camera, 0.0)
     zoom = {"push in": ZOOM, "pull out": -ZOOM}.get(meaning.camera, 0.0)
-    return np.stack([pan * time, 0 * time], axis=1), np.exp(zoom * time)
+    way = eased(time, camera_steady(meaning, time[-1]))
+    return np.stack([pan * way, 0 * way], axis=1), np.exp(zoom * way)
+
+
+def camera_steady(meaning: Meaning, seconds: float) -> float:
+    """For how many seconds of a clip of `seconds` the camera moves at its full rate.
+
+    A camera arrives: what it does it does in the first seconds, as long as the standard clip. It follows a subject
+    that sets out its way at about its speed for as long as that goes on.
+    """
+    follows = meaning.camera == f"pan {meaning.motions[0]}" and meaning.speed == "normal"
+    return max(CAMERA_STEADY, seconds / len(meaning.motions)) if follows else CAMERA_STEADY
+
+
+def eased(time: np.ndarray, steady: float) -> np.ndarray:
+    """The way of a camera in seconds at its full rate: at it for `steady` seconds, then evenly slower, then at rest."""
+    late = np.clip(time - steady, 0, CAMERA_EASE)
+    return np.minimum(time, steady) + (late - late**2 / (2 * CAMERA_EASE))
 
 
 # --- What can be shown -------------------------------------------------------------------------------------
@@ -390,7 +414,7 @@ def _draw(rng: random.Random, world: World) -> Meaning:
         texture=some(world.textures, "plain", 0.3) if subject not in captions.ONLY_PLAIN else "plain",
         size="small" if pillar else some(tuple(world.sizes), None, 0.1),
         speed=some(world.speeds, "normal", 0.4) if free else "normal",
-        camera="hold" if pillar else some(world.cameras, "hold", 0.4),
+        camera="hold" if pillar else some(world.cameras, "hold", LONG_HOLD if world.long else 0.4),
         background=some(world.backgrounds, None, 0.1),
         pillar=pillar,
     )

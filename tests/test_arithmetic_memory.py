@@ -77,7 +77,7 @@ def test_transformer(attention, window):
         latents, level = clip_of(batch, shape)
         given = (model, latents, level, [text.tokens, text.mask, text.pooled])
         run = lambda args=(latents, level, text), model=model: model(*args)  # noqa: E731
-        worst.add(within(0.1, memory.transformer_peak(config, shape, words, batch), run, *given))
+        worst.add(within(0.01, memory.transformer_peak(config, shape, words, batch), run, *given))
     assert attention != "full" or ({"turning", "MLP"} if window is None else {"mask"}) <= worst
 
 
@@ -97,8 +97,8 @@ def test_autoencoder(video):
         model, latents = VAE(config), clip_of(batch, shape)[0]
         pixels = torch.ones(batch, clip.frames, 3, clip.height, clip.width)
         encode, decode = memory.encoder_peak(config, shape, batch), memory.decoder_peak(config, shape, batch)
-        within(0.15, encode, lambda model=model, x=pixels: model.encode(x), model, pixels)
-        within(0.15, decode, lambda model=model, x=latents: model.decode(x), model, latents)
+        within(0.1, encode, lambda model=model, x=pixels: model.encode(x), model, pixels)
+        within(0.1, decode, lambda model=model, x=latents: model.decode(x), model, latents)
 
 
 @pytest.mark.parametrize("video", [True, False])
@@ -121,7 +121,7 @@ def test_unet(video):
         args = (latents, level, text, condition if config.conditioned else None)
         given = (model, latents, level, [text.tokens, text.mask, text.pooled], args[3])
         peak = memory.unet_peak(config, shape, words, batch)
-        within(0.15, peak, lambda model=model, args=args: model(*args), *given)
+        within(0.08, peak, lambda model=model, args=args: model(*args), *given)
 
 
 # ---- training ------------------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def unet_peak(config, latents: LatentShape, words: int, batch: int = 1) -> Peak:
     for scale in reversed(range(coarsest)):
         moments[f"grow {scale}"] = waiting + volumes[scale + 1] + 2 * volumes[scale]
         for layer in range(config.blocks[scale]):
-            moments[f"up {scale}.{layer}"] = waiting + volumes[scale] + _layer_peak(config, scale, volumes, batch)
+            moments[f"up {scale}.{layer}"] = waiting + _layer_peak(config, scale, volumes, batch, up=True)
             waiting -= volumes[scale]
     moments["head"] = 3 * volumes[0]
     rotations = sum(grid.tokens * width // config.heads for grid, width in zip(grids, config.widths, strict=True))
@@ -180,12 +180,13 @@ def unet_peak(config, latents: LatentShape, words: int, batch: int = 1) -> Peak:
     return Peak(unet(config, latents, words).parameters, inputs, rotations + told, moments)
 
 
-def _layer_peak(config, scale: int, volumes: list[int], batch: int) -> int:
+def _layer_peak(config, scale: int, volumes: list[int], batch: int, up: bool = False) -> int:
     """The worst block: its input and sum, and the attention; without attention, five tensors in a modulated norm.
-    A temporal block has the layer's own input besides, and folds its batch."""
+    Behind the first block, and on the way up behind the merged skip, the layer's own input is alive as well. A temporal
+    block folds its batch."""
     temporal = bool(config.temporal) and config.temporal[scale] > 0
     block = 2 + ATTENTION if scale >= config.attention_from else 5
-    return (block + temporal + (temporal and batch > 1 and block > 5)) * volumes[scale]
+    return (block + (temporal or up) + (temporal and batch > 1 and block > 5)) * volumes[scale]
 
 
 # ---- training and streaming ----------------------------------------------------------------------------------

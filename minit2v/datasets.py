@@ -22,6 +22,9 @@ from minit2v.vae import VAE, to_pixels
 from minit2v.world import captions
 from minit2v.world.render import render
 from minit2v.world.scenes import STANDARD, Scene, World, sample_meaning, scene
+from minit2v.world.windows import cut
+
+WHOLE = 0.5  # share of the samples of long clips that are clips of the standard length
 
 
 def captioned(seed: str, world: World = STANDARD, split: str = "train") -> tuple[str, Scene]:
@@ -29,6 +32,18 @@ def captioned(seed: str, world: World = STANDARD, split: str = "train") -> tuple
     rng = random.Random(f"clip {seed}")
     meaning = sample_meaning(rng, world, split)
     return captions.phrase(meaning, rng), scene(meaning, rng.getrandbits(32), world)
+
+
+def captioned_window(seed: str, world: World, long: int = 0, split: str = "train") -> tuple[str, Scene, int]:
+    """What is due in a window of `world.frames` of a clip of `long` frames, the scene of the window alone, and its
+    first frame's number in the clip. Half of the time, and if no clip is long, a whole clip of `world` (that of
+    `captioned`, start 0): the language of long clips is smaller, for many motions leave the picture in time."""
+    rng = random.Random(f"window {seed}")
+    if not long or rng.random() < WHOLE:
+        return (*captioned(seed, world, split), 0)
+    staged, start = captioned(seed, replace(world, frames=long), split)[1], rng.randint(0, long - world.frames)
+    window = cut(staged, start, world.frames)
+    return captions.phrase(window.meaning, rng), window, start
 
 
 def wild(staged: Scene, rng: random.Random) -> Scene:
@@ -91,6 +106,7 @@ class LatentCache:
     """Clips encoded once, so that a denoiser's step costs no rendering and no encoding.
 
     A folder with latents.npy, float16 (n, f, c, h, w), normalised, and clips.json: the captions, and what made them.
+    starts: for each clip, the number of its first frame in the longer clip that it is a window of; 0 if it is whole.
     """
 
     def __init__(self, folder: str | Path):
@@ -101,6 +117,7 @@ class LatentCache:
         except (OSError, ValueError) as error:
             raise UserError(f"no latent cache in '{self.folder}': {error}; make it with fill_cache") from error
         self.meanings = [captions.parse(text) for text in self.about["captions"]]
+        self.starts = self.about.get("starts") or [0] * len(self.meanings)
 
     def __len__(self) -> int:
         return len(self.meanings)
@@ -111,14 +128,19 @@ class LatentCache:
         return latents, captions.phrase(self.meanings[index], rng)
 
 
-def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train", seed: int = 0, processes=None):
+def fill_cache(
+    folder, vae: VAE, count: int, world: World, split: str = "train", seed: int = 0, processes=None, long: int = 0
+):  # fmt: skip
     """Renders and encodes `count` captioned clips of a split; a whole cache that is there already is used as it is.
 
-    Latents are the posterior's means: its spread is far below the noise that training adds. `processes` None: one
-    per core, where there is work for them. Raises `UserError` if the folder holds other latents.
+    Latents are the posterior's means: its spread is far below the noise that training adds. long: half of the clips
+    are windows of clips of so many frames, see `captioned_window`, with their first frames encoded alone, as they are
+    when a clip is extended. `processes` None: one per core, where there is work for them. Raises `UserError` if the
+    folder holds other latents.
     """
     folder = Path(folder)
     about = {"world": world.name, "split": split, "seed": seed, "count": count, "vae": encoder_id(vae)}
+    about["long"] = long or None  # as caches have it that were made before there were long clips
     if (folder / "clips.json").exists():
         cache = LatentCache(folder)
         found = {key: cache.about.get(key) for key in about}
@@ -126,17 +148,19 @@ def fill_cache(folder, vae: VAE, count: int, world: World, split: str = "train",
             raise UserError(f"'{folder}' holds other latents ({found}, not {about}): delete it or name another folder")
         return cache
     folder.mkdir(parents=True, exist_ok=True)
-    texts, latents = [], None
-    work = [(world, split, seed, range(first, min(count, first + 32))) for first in range(0, count, 32)]
+    texts, starts, latents = [], [], None
+    work = [(world, long, split, seed, range(first, min(count, first + 32))) for first in range(0, count, 32)]
     with _workers(vae, processes or min(len(work) // 8, _cores())) as each:
-        for part, encoded in tqdm(each(work), desc="encoding clips", unit="batch", total=len(work), mininterval=5):
+        done = tqdm(each(work), desc="encoding clips", unit="batch", total=len(work), mininterval=5)
+        for part, begins, encoded in done:
             if latents is None:
                 shape = (count, *encoded.shape[1:])
                 latents = np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float16, shape)
             latents[len(texts) : len(texts) + len(part)] = encoded
-            texts += part
+            texts, starts = texts + part, starts + begins
     latents.flush()
-    (folder / "clips.json").write_text(json.dumps({**about, "captions": texts}))  # last: it makes the cache whole
+    about |= {"captions": texts} | ({"starts": starts} if long else {})
+    (folder / "clips.json").write_text(json.dumps(about))  # last: it makes the cache whole
     return LatentCache(folder)
 
 
@@ -153,13 +177,14 @@ def _workers(vae: VAE, processes: int):
         pool.shutdown(cancel_futures=True)
 
 
-def _encode(vae: VAE, work) -> tuple[list[str], np.ndarray]:
-    """Captions and latents, float16 (n, f, c, h, w), of clips (world, split, seed, range of numbers)."""
-    world, split, seed, numbers = work
-    texts, scenes = zip(*(captioned(f"{seed} {number}", world, split) for number in numbers), strict=True)
+def _encode(vae: VAE, work) -> tuple[list[str], list[int], np.ndarray]:
+    """Captions, starts and latents, float16 (n, f, c, h, w), of clips (world, long, split, seed, range of numbers)."""
+    world, long, split, seed, numbers = work
+    clips = [captioned_window(f"{seed} {number}", world, long, split) for number in numbers]
+    texts, scenes, starts = map(list, zip(*clips, strict=True))
     frames = np.stack([render(staged) for staged in scenes])
     parts = [vae.encode(to_pixels(part).to(vae.mean.device)) for part in np.array_split(frames, -(-len(frames) // 8))]
-    return list(texts), torch.cat(parts).half().cpu().numpy()
+    return texts, starts, torch.cat(parts).half().cpu().numpy()
 
 
 def _receive(vae: VAE) -> None:

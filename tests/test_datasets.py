@@ -1,5 +1,6 @@
 """The stream of clips and the latent cache."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -71,6 +72,43 @@ def test_cache_holds_the_encoded_clips_and_new_words_for_them(tmp_path):
     before = (tmp_path / "latents" / "latents.npy").stat().st_mtime_ns
     datasets.fill_cache(tmp_path / "latents", vae, 10, NANO, seed=4)
     assert (tmp_path / "latents" / "latents.npy").stat().st_mtime_ns == before  # used as it is
+
+
+def test_windows_of_long_clips_are_a_function_of_their_seed_and_half_are_whole_clips():
+    drawn = [datasets.captioned_window(f"5 {index}", STANDARD, 69) for index in range(60)]
+    again = [datasets.captioned_window(f"5 {index}", STANDARD, 69) for index in range(60)]
+    for index, ((text, staged, start), (same, _, begin)) in enumerate(zip(drawn, again, strict=True)):
+        assert (text, start) == (same, begin) and staged.world.frames == len(staged.position) == 17
+        assert captions.parse(text).motions == staged.meaning.motions
+        if staged.zoom[0] != 1 or staged.camera[0].any():
+            assert start > 0  # cameras start at the origin
+        if start == 0:
+            assert text == datasets.captioned(f"5 {index}")[0]
+    starts = [start for *_, start in drawn]
+    assert 0.3 < starts.count(0) / 60 < 0.7 and max(starts) > 40 and max(starts) <= 52
+    assert datasets.captioned_window("5 1", STANDARD)[0] == datasets.captioned("5 1")[0]  # no clip is long
+
+
+def test_a_cache_of_windows_holds_them_encoded_alone_and_where_they_start(tmp_path):
+    vae = tiny_vae()
+    cache = datasets.fill_cache(tmp_path / "latents", vae, 12, STANDARD, seed=4, long=69)
+    index = max(range(12), key=cache.starts.__getitem__)
+    text, window, start = datasets.captioned_window(f"4 {index}", STANDARD, 69)
+    latents, words = cache.sample(index, random.Random(0))
+    assert start == cache.starts[index] > 0 and captions.parse(words) == captions.parse(text)
+    assert torch.allclose(latents, vae.encode(to_pixels(render(window))[None])[0], atol=2e-3)
+    assert torch.allclose(latents[:1], vae.encode(to_pixels(render(window)[:1])[None])[0], atol=2e-3)
+    with pytest.raises(UserError, match="other latents"):
+        datasets.fill_cache(tmp_path / "latents", vae, 12, STANDARD, seed=4)
+    assert datasets.fill_cache(tmp_path / "short", vae, 4, NANO).starts == [0] * 4
+
+
+def test_a_cache_from_before_there_were_long_clips_is_used_as_it_is(tmp_path):
+    datasets.fill_cache(tmp_path / "latents", tiny_vae(), 8, NANO)
+    about = json.loads((tmp_path / "latents" / "clips.json").read_text())
+    del about["long"]
+    (tmp_path / "latents" / "clips.json").write_text(json.dumps(about))
+    assert len(datasets.fill_cache(tmp_path / "latents", tiny_vae(), 8, NANO)) == 8
 
 
 def test_cache_outlives_a_better_decoder(tmp_path):

@@ -5,7 +5,8 @@
      given frames ─ VAE encoder ─ known latents ─┘
 
 Given frames are latents whose noise level never changes: a first picture makes it image-to-video, the last frames of
-another clip an extension, a first and a last picture an interpolation. There is no second code path for them.
+another clip an extension, a first and a last picture an interpolation. There is no second code path for them. A clip
+longer than those of training is made in windows, each of them an extension of the one before: see `Sliding`.
 
 Everything is checked before anything is computed, and nothing is mended silently.
 """
@@ -13,8 +14,9 @@ Everything is checked before anything is computed, and nothing is mended silentl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from numbers import Integral
 from pathlib import Path
 
@@ -27,36 +29,22 @@ from minit2v.clip import Clip
 from minit2v.diffusion import SAMPLERS, Known, check_guidance, check_steps, draw_noise, guided, sigmas
 from minit2v.errors import UserError
 from minit2v.recipes import PromptedDenoiser, Sampling
+from minit2v.request import (
+    Given,
+    Request,
+    Sliding,
+    check_given,
+    check_seed,
+    cut_into_windows,
+    has_first,
+)
 from minit2v.vae import VAE, VAEConfig, check_frames, to_frames, to_pixels
 from minit2v.world import captions
 from minit2v.world.scenes import check
+from minit2v.world.windows import due_prompt, seed_of
 
 LONGEST = 8  # times the seconds of a training clip
 FAITHFUL = 24.0  # dB, PSNR: what the VAE keeps of a picture of the world, at least
-
-
-@dataclass(frozen=True)
-class Given:
-    """Frames that a clip is made around. first: uint8 (t, h, w, 3), the frames that it begins with, 1, 5, 9, …; last:
-    the picture that it ends with, (1, h, w, 3). noise: the level in [0, 1) at which the network sees them: more gives
-    it more freedom, to move and to change what it is given.
-    """
-
-    first: np.ndarray | None = None
-    last: np.ndarray | None = None
-    noise: float = 0.0
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to generate, checked. shape: of one clip's latents, (f, c, h, w). given: one for each prompt, or none."""
-
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-    shape: tuple[int, int, int, int]
-    steps: int
-    guidance: float
-    given: tuple[Given, ...] = ()
 
 
 class TextToVideo:
@@ -98,31 +86,28 @@ class TextToVideo:
 
     def generate(
         self, prompt: str, frames=None, steps=None, guidance=None, seed: int = 0, on_step=None,
-        given: Given | None = None,
+        given: Given | None = None, sliding: Sliding | None = None,
     ) -> Clip:  # fmt: skip
-        """One clip. `frames` (4n+1), `steps` and `guidance` (1 is none) are the recipe's unless given.
+        """One clip. `frames` (4n+1), `steps`, `guidance` (1 is none) and `sliding` are the recipe's unless given.
 
-        on_step(i, sigma, x, data_estimate) sees every denoising step: see `diffusion.euler`. Raises `UserError`,
-        before anything is computed, for a prompt that the world cannot show and for numbers that are not legal.
+        on_step(i, sigma, x, data_estimate) sees every denoising step, of all windows: see `diffusion.euler`. Raises
+        `UserError`, before anything is computed, for a prompt that the world cannot show and numbers not legal.
         """
-        return self.generate_batch([prompt], [seed], frames, steps, guidance, on_step, [given] if given else ())[0]
+        given = [given] if given else ()
+        return self.generate_batch([prompt], [seed], frames, steps, guidance, on_step, given, sliding)[0]
 
     def generate_batch(
         self, prompts: Sequence[str], seeds: Sequence[int], frames=None, steps=None, guidance=None, on_step=None,
-        given: Sequence[Given] = (),
+        given: Sequence[Given] = (), sliding: Sliding | None = None,
     ) -> list[Clip]:  # fmt: skip
         """Several clips at once, each as it would be alone (but for rounding): it depends on its own seed only.
 
         given: one for each prompt, all of the same kind (as many first frames, a last one or none, the same noise).
         """
-        request = self.request(prompts, seeds, frames, steps, guidance, given)
-        began = time.perf_counter()
-        latents = self.denoise(request, on_step)  # (b, f, c, h, w)
-        denoised = time.perf_counter()
-        videos = self.decode(latents)
-        decoded = time.perf_counter()
-        each = len(videos)
-        timings = {"denoise": (denoised - began) / each, "decode": (decoded - denoised) / each}
+        request = self.request(prompts, seeds, frames, steps, guidance, given, sliding)
+        timings = {"denoise": 0.0, "decode": 0.0}
+        videos = np.concatenate(list(self.stream(request, on_step, timings)), axis=1)  # (b, t, h, w, 3)
+        timings = {stage: seconds / len(videos) for stage, seconds in timings.items()}
         about = dict(fps=self.world.fps, system=self.name, steps=request.steps, guidance=request.guidance)
         return [
             Clip(video, prompt, seed=seed, world=self.world, timings=dict(timings), **about)
@@ -132,13 +117,14 @@ class TextToVideo:
     # ---- its stages --------------------------------------------------------------------------------------
 
     def request(
-        self, prompts: Sequence[str], seeds: Sequence[int], frames=None, steps=None, guidance=None, given=()
-    ) -> Request:
+        self, prompts: Sequence[str], seeds: Sequence[int], frames=None, steps=None, guidance=None, given=(),
+        sliding: Sliding | None = None,
+    ) -> Request:  # fmt: skip
         """The checked request, defaults filled in. Raises `UserError`: see `generate`."""
         frames = self.world.frames if frames is None else frames
         steps = self.sampling.steps if steps is None else steps
         guidance = self.sampling.guidance if guidance is None else guidance
-        shape = self.latent_shape(frames)
+        shape, place = self.latent_shape(frames), replace(self.world, frames=frames)
         check_steps(steps)
         check_guidance(guidance)
         if len(seeds) != len(prompts) or not prompts:
@@ -148,11 +134,21 @@ class TextToVideo:
         for prompt in prompts:
             if not isinstance(prompt, str):
                 raise UserError(f"the prompt {prompt!r} is no text: give a str, such as 'a small red ball bounces'")
-            check(captions.parse(prompt), replace(self.world, frames=frames))
-            self.model.tokenizer.word_ids(prompt)  # a checkpoint may know fewer words than the grammar
+            check(captions.parse(prompt), place)
         if given:
             check_given(given, len(prompts), frames, self.world, self.vae.config)
-        return Request(tuple(prompts), tuple(seeds), shape, int(steps), float(guidance), tuple(given))
+        sliding = sliding or self.sliding
+        windows = cut_into_windows(int(frames), self.world, sliding, given, self.vae.config.temporal)
+        for prompt, window in product(prompts, windows):
+            self.model.tokenizer.word_ids(due_prompt(prompt, place, window))  # it may know fewer than the grammar
+        shape = self.latent_frames(windows[0].frames), *shape[1:]
+        about = dict(given=tuple(given), frames=int(frames), windows=windows, sliding=sliding)
+        return Request(tuple(prompts), tuple(seeds), shape, int(steps), float(guidance), **about)
+
+    @property
+    def sliding(self) -> Sliding:
+        """The recipe's way with clips longer than those of training."""
+        return Sliding(getattr(self.sampling, "context", 0), getattr(self.sampling, "context_noise", 0.0))
 
     def latent_shape(self, frames: int) -> tuple[int, int, int, int]:
         """(f, c, h, w) of a clip with so many frames. Raises `UserError` if that is no legal count."""
@@ -168,9 +164,51 @@ class TextToVideo:
         self.model.denoiser.config.grid(count, *shape[2:])
         return shape
 
+    def stream(
+        self, request: Request, on_step: Callable | None = None, timings: dict | None = None
+    ) -> Iterator[np.ndarray]:
+        """The clips of a request as they are made: pieces that follow each other, uint8 (b, t, h, w, 3).
+
+        Only the last frames are kept, as many as a window has. timings: "denoise" and "decode" get their seconds added.
+        """
+        timings = {"denoise": 0.0, "decode": 0.0} if timings is None else timings
+        memory, latents, told = {} if request.sliding.carry else None, None, request.windows[0].start
+        past = np.stack([one.first for one in request.given]) if has_first(request.given) else None  # (b, t, h, w, 3)
+        if told:  # given frames that no window sees
+            yield past[:, :told]
+        for number, window in enumerate(request.windows):
+            began, skip = time.perf_counter(), self.latent_frames(window.known)
+            carried = latents[:, -skip:] if request.sliding.carry and number else None
+            latents = self.denoise(self.piece(request, number, past), _counted(on_step, request.steps, number), carried)
+            denoised = time.perf_counter()
+            video = self.decode(latents if carried is None else latents[:, skip:], memory)  # (b, t, h, w, 3)
+            timings["denoise"] += denoised - began
+            timings["decode"] += time.perf_counter() - denoised
+            fresh, told = video[:, told - window.end :].copy(), window.end
+            yield fresh
+            past = fresh if past is None else np.concatenate([past, fresh], axis=1)[:, -window.frames :]
+
+    def piece(self, request: Request, number: int, past: np.ndarray | None) -> Request:
+        """Window `number` as a request of its own: what is due there, the window's own seed, and as given frames the
+        last ones of `past` (b, t, h, w, 3)."""
+        window, place = request.windows[number], replace(self.world, frames=request.frames)
+        given = request.given or (Given(),) * len(request.prompts)
+        noise = request.sliding.noise if number else given[0].noise
+        first = past[:, past.shape[1] - window.known :] if window.known else [None] * len(given)
+        last = [one.last if window is request.windows[-1] else None for one in given]
+        given = tuple(Given(*parts, noise) for parts in zip(first, last, strict=True))
+        prompts = tuple(due_prompt(prompt, place, window) for prompt in request.prompts)
+        seeds = tuple(seed_of(seed, number) for seed in request.seeds)
+        return replace(request, prompts=prompts, seeds=seeds, given=given)
+
+    def latent_frames(self, frames: int) -> int:
+        """How many latent frames the first `frames` of a clip are."""
+        return -(-(frames - 1) // self.vae.config.temporal) + 1 if frames else 0
+
     @torch.no_grad()
-    def denoise(self, request: Request, on_step: Callable | None = None) -> Tensor:
-        """Noise → latents (b, f, c, h, w), guided by the prompts."""
+    def denoise(self, request: Request, on_step: Callable | None = None, carried: Tensor | None = None) -> Tensor:
+        """Noise → latents (b, f, c, h, w) of one window, guided by the prompts. carried: its first ones, if they are
+        known (b, k, c, h, w), in place of given first frames."""
         model, sampling, device = self.model, self.sampling, next(self.model.parameters()).device
         text = model.read(list(request.prompts))
         null = model.text.null(len(text)).padded(text.tokens.shape[1])
@@ -178,14 +216,16 @@ class TextToVideo:
         noise = draw_noise((len(text), *request.shape), generators).to(device)  # (b, f, c, h, w)
         velocity = guided(model, text, null, request.guidance, sampling.rescale)
         schedule = sigmas(request.steps, sampling.shift)
-        known = self.known(request.given, noise) if request.given else None
+        known = self.known(request.given, noise, carried) if request.given else None
         return SAMPLERS[sampling.sampler](velocity, noise, schedule, known, on_step)
 
-    def known(self, given: Sequence[Given], noise: Tensor) -> Known:
-        """The given frames as latents, in the places that they take among those of `noise` (b, f, c, h, w)."""
+    def known(self, given: Sequence[Given], noise: Tensor, first: Tensor | None = None) -> Known:
+        """The given frames as latents, in the places that they take among those of `noise` (b, f, c, h, w); `first`
+        (b, k, c, h, w) in place of the first ones."""
         latents, mask = torch.zeros_like(noise), torch.zeros(noise.shape[:2], dtype=torch.bool, device=noise.device)
-        if given[0].first is not None:
+        if first is None and has_first(given):
             first = self.encode([one.first for one in given])  # (b, k, c, h, w)
+        if first is not None:
             latents[:, : first.shape[1]], mask[:, : first.shape[1]] = first, True
         if given[0].last is not None:  # a latent frame covers several frames: a picture that stands still for so long
             still = 2 * self.vae.config.temporal + 1
@@ -210,33 +250,14 @@ class TextToVideo:
         pixels = to_pixels(np.stack(videos))  # (b, t, 3, h, w)
         return self.vae.encode(pixels.to(next(self.model.parameters()).device))
 
-    def decode(self, latents: Tensor):
-        """Latents (b, f, c, h, w) → frames, uint8 (b, t, h, w, 3)."""
-        return to_frames(self.vae.decode(latents))
+    def decode(self, latents: Tensor, memory: dict | None = None) -> np.ndarray:
+        """Latents (b, f, c, h, w) → frames, uint8 (b, t, h, w, 3). With `memory`, the next chunk of a stream."""
+        return to_frames(self.vae.decode(latents, memory))
 
 
-def check_seed(seed: int) -> None:
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise UserError(f"seed {seed}: give a whole number from 0 to 2**63 - 1")
-
-
-def check_given(given: Sequence[Given], count: int, frames: int, world, vae: VAEConfig) -> None:
-    """Raises `UserError` unless there is one for each prompt, all of one kind, that leave something to be made."""
-    kinds = {(*(None if part is None else part.shape for part in (one.first, one.last)), one.noise) for one in given}
-    if len(given) != count or len(kinds) > 1:
-        raise UserError(f"{count} prompts need {count} given pictures or clips of one size and noise level, or none")
-    ((first, last, noise),) = kinds
-    for shape in filter(None, (first, last)):
-        if shape[1:] != (world.height, world.width, 3):
-            raise UserError(f"given frames of {shape[1:]}: they must be ({world.height}, {world.width}, 3); scale them")
-    if first is None and last is None:
-        raise UserError("nothing is given: name a first or a last picture, or leave `given` out")
-    if first is not None:
-        check_frames(first[0], vae.temporal)
-    if (first[0] if first else 0) + (vae.temporal if last else 0) >= frames:
-        raise UserError(f"{frames} frames leave none to be made beside those given: ask for more")
-    if not 0 <= noise < 1:
-        raise UserError(f"noise {noise} on given frames: give a number from 0 (as they are) to below 1")
+def _counted(on_step: Callable | None, steps: int, number: int) -> Callable | None:
+    """`on_step` for the steps of window `number`: they are counted on from those of the windows before."""
+    return on_step and (lambda i, *seen: on_step(number * steps + i, *seen))
 
 
 # ---- loading -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from minit2v.errors import UserError
 from minit2v.evaluation import draw_prompts, evaluate, read_prompts
 from minit2v.pipeline import Given, load_vae
 from minit2v.recipes import SYSTEMS, VAES, PromptedDenoiser, config_of
+from minit2v.request import Sliding
 from minit2v.vae import VAE, VAEConfig
 from minit2v.world import captions
 from minit2v.world.render import render
@@ -207,6 +209,170 @@ def test_a_batch_needs_a_seed_for_each_prompt(system):
     for prompts, seeds in ([], []), ([PROMPT], [1, 2]), ([PROMPT, PROMPT], [1]):
         with pytest.raises(UserError, match="one seed for each"):
             system.generate_batch(prompts, seeds)
+
+
+# --- long clips ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def windows(system, monkeypatch):
+    """What is generated from now on, window by window: (request, latents)."""
+    seen, denoise = [], system.denoise
+
+    def watched(request, *args):
+        seen.append((request, denoise(request, *args)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(system, "denoise", watched)
+    return seen
+
+
+@pytest.mark.parametrize("context, starts", [(1, [0, 16]), (5, [0, 4, 16]), (9, [0, 8, 16]), (13, [0, 4, 8, 12, 16])])
+def test_a_long_clip_is_made_of_windows_that_go_on_from_each_others_pixels(system, windows, context, starts):
+    frames = system.generate(PROMPT, frames=33, steps=1, sliding=Sliding(context)).frames
+    assert frames.shape == (33, 64, 64, 3) and len(windows) == len(starts)
+    made = 0
+    for (request, latents), start in zip(windows, starts, strict=True):
+        known = made - start if made else 0
+        assert known >= context or start == 0
+        if known:
+            given = frames[start:made]
+            assert np.array_equal(request.given[0].first, given)
+            assert torch.equal(latents[:, : (known - 1) // 4 + 1], system.encode([given]))
+        video = system.decode(latents)[0]
+        assert video.shape[0] == 17 and np.array_equal(video[known:], frames[made : start + 17])  # no frame twice
+        made = start + 17
+
+
+def test_the_first_window_is_the_short_clip_and_later_ones_have_their_own_seeds(system, monkeypatch):
+    short = system.generate(PROMPT, seed=3).frames
+    before = system.generate(PROMPT, 33, seed=3, sliding=Sliding(9)).frames
+    assert np.array_equal(before[:17], short)
+    monkeypatch.setattr("minit2v.pipeline.seed_of", lambda seed, number: seed + number)
+    after = system.generate(PROMPT, 33, seed=3, sliding=Sliding(9)).frames
+    assert np.array_equal(after[:17], short)
+    assert (after[17:25] != before[17:25]).any() and (after[25:] != before[25:]).any()
+    monkeypatch.setattr("minit2v.pipeline.seed_of", lambda seed, number: seed + (number == 2))
+    late = system.generate(PROMPT, 33, seed=3, sliding=Sliding(9)).frames
+    monkeypatch.setattr("minit2v.pipeline.seed_of", lambda seed, number: seed)
+    same = system.generate(PROMPT, 33, seed=3, sliding=Sliding(9)).frames
+    assert np.array_equal(late[:25], same[:25]) and (late[25:] != same[25:]).any()
+
+
+def test_each_window_is_asked_for_what_is_due_in_it(system, windows):
+    prompt = "the camera pushes in as a small red box spins then bounces"
+    system.generate(prompt, 69, steps=1, sliding=Sliding(9))
+    said = [request.prompts[0] for request, _ in windows]
+    assert said == [
+        "a small red box spins, the camera pushes in",  # 0 to 16: it bounces from 34 on
+        "a red box spins, the camera pushes in",  # 4 to 20
+        "a red box spins, the camera pushes in",  # 12
+        "a red box spins, the camera pushes in",  # 20
+        "a red box spins then bounces",  # 28 to 44: the camera has all but arrived
+        "a red box bounces", "a red box bounces", "a red box bounces",
+    ]  # fmt: skip
+    windows.clear()
+    system.generate(prompt := "the camera holds while a small sphere hops", 33, steps=1, sliding=Sliding(9))
+    assert {request.prompts[0] for request, _ in windows} == {prompt}  # one's own words, where nothing else is due
+
+
+def test_latents_that_are_carried_over_make_one_stream(system, windows):
+    frames = system.generate(PROMPT, 33, steps=1, sliding=Sliding(9, carry=True)).frames
+    latents = [latents for _, latents in windows]
+    assert torch.equal(latents[1][:, :3], latents[0][:, -3:]) and torch.equal(latents[2][:, :3], latents[1][:, -3:])
+    whole = torch.cat([latents[0], *(part[:, 3:] for part in latents[1:])], dim=1)  # (1, 9, c, h, w)
+    assert np.abs(system.decode(whole)[0].astype(int) - frames).max() <= 1
+    again = system.generate(PROMPT, 33, steps=1, sliding=Sliding(9)).frames
+    assert np.array_equal(frames[:17], again[:17]) and (frames[17:] != again[17:]).any()
+
+
+def test_noise_on_the_context_reaches_what_is_made_and_not_the_first_window(system, windows):
+    exact, rough = (
+        system.generate(PROMPT, 33, steps=2, sliding=Sliding(9, noise)).frames for noise in (0.0, 0.5)
+    )  # fmt: skip
+    assert np.array_equal(exact[:17], rough[:17]) and (exact[17:] != rough[17:]).any()
+    assert [request.given[0].noise for request, _ in windows] == [0, 0, 0, 0, 0.5, 0.5]
+    assert torch.equal(windows[1][1][:, :3], windows[4][1][:, :3])  # given as they are, seen through noise
+
+
+def test_a_long_clip_around_given_pictures_is_the_same_path(system, windows, ball):
+    given = Given(ball.frames[:1], ball.frames[12:13], noise=0.3)
+    system.generate(PROMPT, 33, steps=1, given=given, sliding=Sliding(9, 0.1))
+    assert np.array_equal(windows[0][0].given[0].first, ball.frames[:1])
+    assert torch.equal(windows[0][1][:, :1], system.encode([ball.frames[:1]]))
+    assert [request.given[0].last is not None for request, _ in windows] == [False, False, True]
+    assert [request.given[0].noise for request, _ in windows] == [0.3, 0.1, 0.1]
+    assert torch.equal(windows[2][1][:, -1:], system.encode([ball.frames[12:13].repeat(9, axis=0)])[:, -1:])
+
+
+@pytest.mark.parametrize("have, starts", [(5, [0, 4, 12]), (13, [4, 12]), (17, [4, 12])])
+def test_frames_of_another_clip_are_extended(system, windows, ball, have, starts):
+    frames = system.generate(PROMPT, 29, steps=1, given=Given(ball.frames[:have]), sliding=Sliding(9)).frames
+    assert [request.windows[i].start for i, (request, _) in enumerate(windows)] == starts
+    assert len(frames) == 29 and np.array_equal(frames[: starts[0]], ball.frames[: starts[0]])  # no window sees them
+    known = (have - starts[0] - 1) // 4 + 1
+    assert torch.equal(windows[0][1][:, :known], system.encode([ball.frames[starts[0] : have]]))
+
+
+def test_a_stream_holds_no_more_than_a_window(system, monkeypatch):
+    """However long the clip: the frames of one window, and those that are being made."""
+    alive, most = weakref.WeakSet(), 0
+    decode = system.decode
+
+    class Frames(np.ndarray):  # a weak reference needs a class of one's own
+        __hash__ = object.__hash__
+
+    def counted(latents, memory=None):
+        nonlocal most
+        video = decode(latents, memory).view(Frames)
+        alive.add(video)
+        most = max(most, sum(part.base is None or part.base.shape[1] == 17 for part in alive))
+        return video
+
+    monkeypatch.setattr(system, "decode", counted)
+    request = system.request([PROMPT], [0], 129, steps=1, sliding=Sliding(9))
+    assert len(request.windows) == 15 and request.shape == (5, 4, 8, 8)
+    assert sum(piece.shape[1] for piece in system.stream(request)) == 129
+    assert most <= 2
+
+
+def test_clips_of_a_batch_are_extended_each_by_itself(system):
+    prompts = [PROMPT, "a large blue star spins then shrinks"]
+    together = system.generate_batch(prompts, [3, 4], 33, 1, sliding=Sliding(9))
+    alone = system.generate(prompts[1], 33, 1, seed=4, sliding=Sliding(9))
+    assert np.abs(together[1].frames.astype(int) - alone.frames).max() <= 2  # rounding, encoded again
+
+
+def test_steps_are_counted_over_all_windows(system):
+    seen = []
+    clip = system.generate(PROMPT, 33, 2, on_step=lambda i, *_: seen.append(i), sliding=Sliding(9))
+    assert seen == list(range(6)) and all(seconds > 0 for seconds in clip.timings.values())
+
+
+def test_the_recipe_says_whether_there_are_windows(system, monkeypatch):
+    assert len(system.request([PROMPT], [0], 69).windows) == 1
+    monkeypatch.setattr(type(system), "sliding", Sliding(9))
+    assert len(system.request([PROMPT], [0], 69).windows) == 8
+    assert len(system.request([PROMPT], [0], 17).windows) == len(system.request([PROMPT], [0], 13).windows) == 1
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (dict(sliding=Sliding(8)), "a context of 8 frames in windows of 17: legal are 0 (no windows), 1, 5, 9, 13"),
+        (dict(sliding=Sliding(17)), "a context of 17 frames"),
+        (dict(sliding=Sliding(9, noise=1.0)), "noise 1.0"),
+        (dict(sliding=Sliding(9), frames=70), "70 frames are not 4n+1"),
+        (dict(sliding=Sliding(9), frames=133), "133 frames are too long: 129 are the most"),
+        (dict(sliding=Sliding(9), prompt="a large ball moves left"), "would leave the picture"),
+        (dict(sliding=Sliding(13), given=Given(last=np.zeros((1, 64, 64, 3), np.uint8))), "none to be made before"),
+    ],
+)
+def test_long_clips_that_cannot_be_made_are_refused(system, monkeypatch, change, says):
+    monkeypatch.setattr(system.model, "forward", None)
+    with pytest.raises(UserError, match=re.escape(says)) as caught:
+        system.generate(**{"prompt": PROMPT, "frames": 69} | change)
+    assert "\n" not in str(caught.value)
 
 
 # --- loading ------------------------------------------------------------------------------------------------

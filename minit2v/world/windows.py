@@ -7,11 +7,12 @@ that window of a real clip shows: a camera that has arrived holds, and of "then"
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 
 from minit2v.errors import UserError
-from minit2v.world import scenes
+from minit2v.world import captions, scenes
 from minit2v.world.captions import Meaning
 from minit2v.world.scenes import Scene, World
 
@@ -54,6 +55,11 @@ def plan(frames: int, length: int, context: int, have: int = 0, group: int = 4) 
     return windows
 
 
+def seed_of(seed: int, number: int) -> int:
+    """The seed of window `number` of a clip: the first window has the clip's own."""
+    return seed if number == 0 else int.from_bytes(sha256(f"window {seed} {number}".encode()).digest()[:8]) >> 1
+
+
 def cut(scene: Scene, start: int, frames: int) -> Scene:
     """Frames [start, start + frames) of a scene as a scene of its own, which shows what is `due` in them."""
     if not 0 <= start <= scene.world.frames - frames:
@@ -69,6 +75,8 @@ def due(meaning: Meaning, world: World, start: int, frames: int) -> Meaning:
 
     The subject's size is said as long as nothing has grown or been zoomed, for it is the size on the first frame.
     """
+    if frames == world.frames:
+        return meaning
     begin, end = start / world.fps, (start + frames - 1) / world.fps
     motions = _motions(meaning, world, begin, end)
     steady = scenes.camera_steady(meaning, world.seconds)
@@ -81,6 +89,13 @@ def due(meaning: Meaning, world: World, start: int, frames: int) -> Meaning:
         camera=meaning.camera if after - before >= LEAST_TRAVEL * (end - begin) else "hold",
         size=None if zoomed or _has_grown(meaning, world, begin) else meaning.size,
     )
+
+
+def due_prompt(prompt: str, world: World, window: Window) -> str:
+    """What to ask for in a window of a clip of `world.frames`: the prompt's own words where nothing else is due."""
+    meaning = captions.parse(prompt)
+    shown = due(meaning, world, window.start, window.frames)
+    return prompt if shown == meaning else captions.phrase(shown)
 
 
 def _motions(meaning: Meaning, world: World, begin: float, end: float) -> tuple[str, ...]:

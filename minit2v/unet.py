@@ -122,18 +122,16 @@ class Context(NamedTuple):
 PICTURES = {"spatial": "(b f) c h w", "temporal": "b c f (h w)"}
 
 
-class Conv(nn.Module):
-    """A convolution within each frame, kernel × kernel, or along time: (b, f, h, w, c) -> (b, f, h, w, c')."""
+class Conv(nn.Conv2d):
+    """A convolution within each frame, or along time, with zeros around: (b, f, h, w, c) -> (b, f, h, w, c')."""
 
     def __init__(self, width_in, width_out, layout="spatial", kernel=3):
-        super().__init__()
+        super().__init__(width_in, width_out, (kernel, kernel if layout == "spatial" else 1), padding="same")
         self.pictures = PICTURES[layout]
-        size = (kernel, kernel if layout == "spatial" else 1)
-        self.conv = nn.Conv2d(width_in, width_out, size, padding=(size[0] // 2, size[1] // 2))
 
     def forward(self, x):
         _, f, h, _, _ = x.shape
-        y = self.conv(rearrange(x, f"b f h w c -> {self.pictures}"))  # a view: memory stays channels last
+        y = super().forward(rearrange(x, f"b f h w c -> {self.pictures}"))  # a view: memory stays channels last
         return rearrange(y, f"{self.pictures} -> b f h w c", f=f, h=h)
 
 
@@ -232,7 +230,8 @@ def unfold(x):
 class UNet(nn.Module):
     """The U-Net; see the module's picture. A fresh one predicts a velocity of 0.
 
-    temporal_strength, from 0 to 1, may be set at any time: at 0, a video U-Net is the image U-Net inside it.
+    temporal_strength, from 0 to 1, may be set at any time: at 0, a video U-Net is the image U-Net inside, and the
+    strengths between weaken the temporal mixing (chapter, section 4: flicker rises).
     """
 
     def __init__(self, config=None):
@@ -308,12 +307,12 @@ def initialize(model):
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
-    nn.init.zeros_(model.head.conv.weight)
+    nn.init.zeros_(model.head.weight)
     if model.embed_condition is not None:
-        nn.init.zeros_(model.embed_condition.conv.weight)
+        nn.init.zeros_(model.embed_condition.weight)
     for block in model.modules():
         if isinstance(block, Block):
-            nn.init.zeros_(block.conv_out.conv.weight)
+            nn.init.zeros_(block.conv_out.weight)
             if block.has_attention:
                 nn.init.zeros_(block.attention.attention.out.weight)
                 nn.init.zeros_(block.text_attention.out.weight)

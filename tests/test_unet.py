@@ -276,8 +276,8 @@ def naive_cross_attention(x, attention, text):
 
 def naive_convolve(x, block, embedding, conv):
     shift, scale = block.modulation(silu(embedding))[:, :, None, None].chunk(2, dim=-1)
-    y = conv(silu(frame_norm(x) * block.norm_in.weight + block.norm_in.bias), block.conv_in.conv)
-    return conv(silu(frame_norm(y) * (1 + scale) + shift), block.conv_out.conv)
+    y = conv(silu(frame_norm(x) * block.norm_in.weight + block.norm_in.bias), block.conv_in)
+    return conv(silu(frame_norm(y) * (1 + scale) + shift), block.conv_out)
 
 
 @pytest.mark.parametrize("layout,conv", [("spatial", naive_conv), ("temporal", naive_temporal_conv)])
@@ -421,7 +421,7 @@ def test_clips_of_one_frame_train_too():
     """A still goes through the middle tap of each temporal kernel."""
     net = model(temporal=(1, 1))
     net(random(4, 1, 3, 4, 4), levels(4, 1), words(4)).square().sum().backward()
-    taps = net.middle[0].temporal[0].conv_in.conv.weight.grad.abs().sum((0, 1, 3))
+    taps = net.middle[0].temporal[0].conv_in.weight.grad.abs().sum((0, 1, 3))
     assert (taps > 0).tolist() == [False, True, False]
 
 
@@ -516,8 +516,8 @@ def test_the_mask_tells_frame_0_from_the_others():
 def test_a_condition_is_concatenated():
     """The two first convolutions are one, of the concatenated channels."""
     net, x, condition = model(conditioned=True), random(2, 3, 3, 4, 4), random(2, 3, 4, 4, 4, seed=3)
-    weight = torch.cat([net.embed.conv.weight, net.embed_condition.conv.weight], 1)  # (c', 3 + 4, 3, 3)
-    bias = net.embed.conv.bias + net.embed_condition.conv.bias
+    weight = torch.cat([net.embed.weight, net.embed_condition.weight], 1)  # (c', 3 + 4, 3, 3)
+    bias = net.embed.bias + net.embed_condition.bias
     expected = nn.functional.conv2d(torch.cat([x, condition], 2).flatten(0, 1), weight, bias, padding=1)
     entered = net.enter(x, condition).movedim(-1, 2).flatten(0, 1)
     torch.testing.assert_close(entered, expected, rtol=0, atol=1e-5)
@@ -528,7 +528,7 @@ def test_a_source_enters_silently_and_learns():
     video = inflate(image, replace(VIDEO, conditioned=True))
     arguments = random(2, 3, 3, 4, 4), levels(), words()
     assert torch.equal(video(*arguments, condition), image(*arguments))
-    assert "embed_condition.conv.weight" in temporal_parameters(video)
+    assert "embed_condition.weight" in temporal_parameters(video)
     gradients = train(video, 2, condition)
     assert not [name for name, gradient in gradients.items() if not gradient.abs().sum() > 0]
 
@@ -556,7 +556,7 @@ def test_sizes_other_than_in_training_run(frames):
 def test_muon_gets_the_hidden_matrices():
     net = UNet(UNetConfig(**SMALL))
     hidden = hidden_matrices(net)
-    assert {"down.0.0.spatial.conv_in.conv.weight", "middle.0.spatial.attention.attention.qkv.weight"} <= set(hidden)
+    assert {"down.0.0.spatial.conv_in.weight", "middle.0.spatial.attention.attention.qkv.weight"} <= set(hidden)
     assert {"shrink.0.weight", "up.0.0.merge.weight"} <= set(hidden)
     assert not [name for name in hidden if name.startswith(("embed", "head")) or "modulation" in name]
 

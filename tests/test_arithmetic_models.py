@@ -10,7 +10,7 @@ from flops import DRAWS, holds, parameters, text_features
 from minit2v.arithmetic import LatentShape, models
 from minit2v.dit import DiT, DiTConfig
 from minit2v.recipes import SYSTEMS, PromptedDenoiser, config_of
-from minit2v.text import TextConfig, TextEncoder
+from minit2v.text import TextConfig
 from minit2v.vae import VAEConfig
 
 # ---- the transformer -----------------------------------------------------------------------------------------
@@ -59,21 +59,6 @@ def test_the_docstrings_sum_is_the_greater_part():
     n, d, words = shape.tokens(config.patch).tokens, config.dim, 30
     terms = 12 * (n * 28 * d**2 + 4 * d * n**2 + 4 * d * n * words)
     assert models.transformer(config, shape, words).flops == pytest.approx(terms, rel=0.01)
-
-
-# ---- the text encoder ------------------------------------------------------------------------------------
-
-
-def test_text_encoder():
-    for seed in range(DRAWS):
-        rng = random.Random(seed)
-        heads, batch, words = rng.randint(1, 4), rng.randint(1, 3), rng.randint(1, 16)
-        config = TextConfig(rng.randint(2, 200), heads * 2 * rng.randint(1, 9), rng.randint(1, 2), heads)
-        with torch.device("meta"):
-            model = TextEncoder(config)
-            ids, mask = torch.empty(batch, words, dtype=torch.long), torch.ones(batch, words, dtype=torch.bool)
-        holds(models.text_encoder(config, words, batch), model, lambda m=model, args=(ids, mask): m(*args))
-
 
 
 # ---- the recipes ---------------------------------------------------------------------------------------------

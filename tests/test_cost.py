@@ -170,7 +170,7 @@ def test_models_side_by_side(run):
 
 
 def test_all_models(run):
-    said = facts(run, "--models")
+    said = facts(run, "--models")["models"]
     assert len(said) >= 15 and all(model["flops_clip"] > model["flops_forward"] > 10**12 for model in said)
     code, out, _ = run("--models --device h200")
     assert code == 0 and "on one h200" in out and all(model["name"] in out for model in said)

@@ -15,7 +15,7 @@ from minit2v.errors import UserError
 MACHINE = {"device_flops": "flops", "bandwidth": "bandwidth", "price": "price", "utilization": "utilization"}
 
 
-def result(options, parse) -> tuple[object, list[str]]:
+def result(options, parse) -> tuple[dict, list[str]]:
     """What `minit2v cost` answers: facts for JSON, and lines for people.
 
     options: the parsed flags; parse: a function that parses the flags of `--against`, a list of words.

@@ -72,7 +72,7 @@ def changed(model, given: dict):
 # ---- all of them -------------------------------------------------------------------------------------------------
 
 
-def listing(on: Device) -> tuple[list[dict], list[str]]:
+def listing(on: Device) -> tuple[dict, list[str]]:
     """All models at their defaults: facts for JSON, and a table. The table's device is `on`."""
     from minit2v.open_models import figures, find, names
 
@@ -95,7 +95,7 @@ def listing(on: Device) -> tuple[list[dict], list[str]]:
         text.append("  ".join([f"{name:<{first}}", *(f"{cell:>{w}}" for cell, w in zip(cells, others, strict=True))]))
     if any(not fact["checked"] for fact in facts):
         text.append("* not held against its source; --model NAME says what is missing")
-    return facts, text
+    return {"models": facts}, text
 
 
 def _row(fact: dict) -> tuple[str, ...]:

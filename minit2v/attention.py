@@ -37,7 +37,7 @@ def attend(q, k, v, mask=None):
     q (b, h, n, d), k and v (b, h, m, d) with h heads -> (b, h, n, d). mask: bool, broadcastable to
     (b, h, n, m), True where a query may look at a key; every query needs one such key.
     """
-    if torch.is_autocast_enabled(q.device.type) and q.device.type == "cpu":
+    if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):  # the gradient in bf16 takes six times as long
             return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

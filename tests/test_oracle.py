@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 from minit2v.errors import UserError
+from minit2v.world import laws, scenes
 from minit2v.world.captions import COLORS, Meaning, asked, parse
 from minit2v.world.ground import look
 from minit2v.world.oracle import judge, lab, matches
@@ -226,6 +227,63 @@ def test_reads_a_long_motion():
     world = replace(STANDARD, frames=33)
     meaning = parse("a small red ball circles then shrinks in front of a brick wall")
     right(judge(render(scene(meaning, 0, world))), meaning)
+
+
+# --- Long clips -----------------------------------------------------------------------------------------------
+
+LONG = replace(STANDARD, frames=69)
+
+
+def test_is_right_jointly_on_long_clips():
+    assert share_right(12, LONG, 3) == 1
+
+
+@pytest.mark.parametrize("late", [-0.8, 0.8])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a small red star spins on a checkered floor, the camera pushes in",
+        "a large green face talks in front of a brick wall, the camera pulls out",
+        "a small dotted blue ball spins under a starry sky, the camera pans left",
+        "a small red box moves right on a checkered floor, the camera pans right",
+        "a small red box moves right then stands still on a checkered floor, the camera pans right",
+    ],
+)
+def test_a_camera_that_arrives_early_or_late_does_what_it_was_told(prompt, late):
+    meaning = parse(prompt)
+    truth = scene(meaning, 1, LONG)
+    way = scenes.eased(np.arange(69) / 8, scenes.camera_steady(meaning, 8.5) + late)
+    pan = {"pan left": -scenes.PAN, "pan right": scenes.PAN}.get(meaning.camera, 0)
+    zoom = {"push in": scenes.ZOOM, "pull out": -scenes.ZOOM}.get(meaning.camera, 0)
+    camera = np.stack([pan * way, 0 * way], axis=1)
+    reading = judge(render(replace(truth, camera=camera, zoom=np.exp(zoom * way))))
+    right(reading, meaning)
+    assert np.abs(reading.track.camera - camera).max() < 0.4
+
+
+def test_a_camera_that_turns_around_did_not_do_what_it_was_told():
+    truth = scene(parse("a small red box spins on a checkered floor, the camera pans right"), 1, LONG)
+    back = np.minimum(np.arange(69), 16) - np.clip(np.arange(69.0) - 16, 0, 16)  # px: there in 2 s, and back
+    assert judge(render(replace(truth, camera=np.stack([back, 0 * back], axis=1)))).camera == "hold"
+
+
+@pytest.mark.parametrize("ratio", [0.96, 1.04])
+def test_a_pace_that_is_a_little_off_is_read_however_long_the_clip(ratio):
+    truth = scene(MEANINGS["bounce"], 0, LONG)
+    phase = np.arange(69) / 8 * ratio % 1
+    fallen = (np.minimum(phase, 1 - phase) * 2) ** 2
+    position = np.stack([truth.position[:, 0], truth.position[0, 1] + 16 * fallen], axis=1)
+    reading = judge(render(replace(truth, position=position)))
+    assert reading.motions == ("bounces",) and reading.speed == "normal"
+    assert reading.speed_ratio == pytest.approx(ratio, rel=0.01)
+
+
+def test_short_clips_are_read_at_the_paces_that_they_always_were():
+    for order in (("bounces",), ("left",), ("talks", "grows")):
+        assert (laws._grid(order, 2.0) == laws.PACES).all() and set(laws.PACES) <= set(laws._grid(order, 8.5))
+
+
+# --- Nothing to read ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("world", [STANDARD, NANO])

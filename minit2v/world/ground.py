@@ -71,11 +71,31 @@ def _match(luma: np.ndarray, free: np.ndarray, world: World) -> Ground:
     key = (len(luma), world.height, world.width, world.fps)
     picture, mask = (a.reshape(len(luma), -1).astype(np.float32) for a in (luma, free))
     names = [(place, move) for place in world.backgrounds for move in world.cameras]
-    score = [correlation(picture, mask, *_nominal(*key, *name), np.multiply).mean() for name in names]
+    first = min(len(luma), round(scenes.CAMERA_STEADY * world.fps) + 1)  # as long as a camera is sure to move
+    early, within = picture[:first], mask[:first]
+    score = [correlation(early, within, *_nominal(first, *key[1:], *name), np.multiply).mean() for name in names]
     name, move = names[int(np.argmax(score))]
     camera, zoom, fit = _follow(picture, mask, name, key)
     seen = _in_clips_light(_view(camera, zoom, name, world), luma, free)
-    return Ground(*((name, move) if max(score) >= LEAST_FIT else (None, None)), camera, zoom, fit, seen)
+    clear = max(score) >= LEAST_FIT
+    if world.long:
+        clear, move = clear and fit.mean() >= LEAST_FIT, _nearest(camera, zoom, world)
+    return Ground(*((name, move) if clear else (None, None)), camera, zoom, fit, seen)
+
+
+def _nearest(camera: np.ndarray, zoom: np.ndarray, world: World) -> str:
+    """The move of a long clip's camera, (T, 2) and (T,): the nearest of those that arrive or follow a subject.
+
+    A picture that is 4 px off does not fit a pattern of 8 px any more, so long clips are compared by the way itself:
+    a camera that arrives half a second late has still done as it was told.
+    """
+    time, error = np.arange(len(zoom)) / world.fps, {}
+    for move in world.cameras:
+        for motions in ((move.removeprefix("pan "),), (move.removeprefix("pan "), "still"), ("still",)):
+            where, scale = scenes._camera(captions.Meaning("box", motions, camera=move), time)
+            off = np.sum((camera - where) ** 2, axis=1) + (world.width / 4 * np.log(zoom / scale)) ** 2
+            error[move] = min(error.get(move, np.inf), off.mean())
+    return min(error, key=error.get)
 
 
 def correlation(picture, mask, templates, squares, pairing) -> np.ndarray:

@@ -99,10 +99,19 @@ def _book(frames: int, fps: int, motions: tuple[str, ...], rich: bool, pillar: b
     entries, parts = [(("still",), 1.0, False)], [_paces(frames, fps, ("still",), (1.0,), False)]
     for order in orders:
         for hidden in (False, True) if pillar and order in (("left",), ("right",)) else (False,):
-            paces = tuple(pace for pace in PACES if all(_seen_enough(m, pace, order, frames, fps) for m in order))
+            grid = _grid(order, (frames - 1) / fps)
+            paces = tuple(pace for pace in grid if all(_seen_enough(m, pace, order, frames, fps) for m in order))
             entries += [(order, pace, hidden) for pace in paces]
             parts.append(_paces(frames, fps, order, paces, hidden))
     return _Book(tuple(entries), np.concatenate(parts), np.array([len(order) == 2 for order, *_ in entries]))
+
+
+def _grid(order: tuple[str, ...], seconds: float) -> np.ndarray:
+    """PACES; for cycles that go on for longer than the standard clip, paces between them too, for an error of the pace
+    adds up to an error of the phase."""
+    cyclic = scenes.CYCLE_SECONDS.keys() & set(order)
+    halvings = np.clip(np.ceil(np.log2(seconds / len(order) / STANDARD.seconds)), 0, 2) if cyclic and seconds else 0
+    return 2.0 ** np.arange(-1.5, 1.51, 0.125 / 2**halvings)
 
 
 def _seen_enough(motion: str, pace: float, order: tuple[str, ...], frames: int, fps: int) -> bool:

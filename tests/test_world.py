@@ -335,6 +335,14 @@ def test_long_clips_show_every_camera_and_stay_in_the_picture():
         assert shown.screen_width.min() >= 16 - 1e-9 and shown.screen_width.max() <= 48 + 1e-9
 
 
+def test_water_that_comes_to_rest_by_itself_is_not_asked_to():
+    prompt = parse("a tank of water sloshes then stands still")
+    check(prompt)
+    with pytest.raises(UserError, match="by itself"):
+        check(prompt, LONG)
+    check(parse("a tank of water stands still then sloshes"), LONG)
+
+
 def test_where_only_the_smallest_fits_every_seed_finds_its_place():
     widths = [scene(parse("a large ball circles then bounces"), seed).width[0] for seed in range(40)]
     assert widths == pytest.approx([28.0] * 40)  # 28 px and a path of 34 px, in a picture of 64 with a margin of 1

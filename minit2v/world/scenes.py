@@ -25,6 +25,7 @@ RADIUS = 9.0  # px, of a circle
 GROWTH = np.log(1.5) / 2  # 1/s: grows by half in two seconds
 SPIN = np.pi / 3  # rad/s, clockwise on the screen; 7.5 degrees per frame at 8 fps
 SLOSH_TILT, SLOSH_DAMPING = 0.26, 0.7  # water height at the wall in tank widths, and 1/s
+LEAST_TILT = 0.03  # tank widths: water that swings less, by half a pixel or so, stands still
 STEP_CYCLES = 2.0  # strides per second of a walking dog, and the most: at 8 fps, 4 would look like none
 PAN = 8.0  # px/s
 ZOOM = np.log(1.3) / 2  # 1/s: pushes in by 30 % in two seconds
@@ -236,8 +237,12 @@ def _act(truth: Truth, motion: str, t: np.ndarray, meaning: Meaning) -> None:
     elif motion == "talks":
         truth.mouth += (1 - np.cos(2 * np.pi * t * rate / CYCLE_SECONDS[motion])) / 2
     elif motion == "sloshes":  # pushed while level, so that it is level before and after
-        swing = 2 * np.pi * t * rate / CYCLE_SECONDS[motion]
-        truth.tilt += SLOSH_TILT * np.exp(-SLOSH_DAMPING * rate * t) * np.sin(swing)
+        truth.tilt += swing(meaning, t) * np.sin(2 * np.pi * t * rate / CYCLE_SECONDS[motion])
+
+
+def swing(meaning: Meaning, time):
+    """How far water swings, in tank widths, a time in s after it was pushed."""
+    return SLOSH_TILT * np.exp(-SLOSH_DAMPING * pace(meaning) * time)
 
 
 def _height(phase: np.ndarray) -> np.ndarray:
@@ -323,6 +328,8 @@ def _unobservable(meaning: Meaning, world: World) -> str | None:
     if {"grows", "shrinks"} & set(meaning.motions) and meaning.camera in ("push in", "pull out"):
         return "growing under a zooming camera cannot be told from standing still; let the camera hold or pan"
     share = world.seconds / len(meaning.motions)
+    if meaning.motions == ("sloshes", "still") and swing(meaning, share) < LEAST_TILT:
+        return "in so long a clip the water comes to rest by itself; drop 'then', or ask for fewer frames"
     for motion in meaning.motions:
         if share * pace(meaning) < LEAST_CYCLES.get(motion, 0) * CYCLE_SECONDS.get(motion, 0):
             return (

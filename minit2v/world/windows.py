@@ -18,7 +18,6 @@ from minit2v.world.scenes import Scene, World
 
 LEAST_SECONDS = 0.5  # of a motion in a window: less of it is not said
 LEAST_TRAVEL = 0.25  # of a window at the camera's full rate: less is a camera that holds
-LEAST_TILT = 0.03  # widths: water that swings less stands still, at about half a pixel
 
 
 @dataclass(frozen=True)
@@ -103,16 +102,11 @@ def _motions(meaning: Meaning, world: World, begin: float, end: float) -> tuple[
     share, seconds = world.seconds / len(meaning.motions), {}
     for part, motion in enumerate(meaning.motions):
         first, last = max(begin, part * share), min(end, (part + 1) * share)
-        if motion == "sloshes" and _tilt(meaning, first - part * share) < LEAST_TILT:
+        if motion == "sloshes" and scenes.swing(meaning, first - part * share) < scenes.LEAST_TILT:
             motion = "still"
         seconds[motion] = seconds.get(motion, 0.0) + max(last - first, 0.0)
     seen = tuple(motion for motion in seconds if seconds[motion] >= min(LEAST_SECONDS, (end - begin) / 2))
     return seen or (max(seconds, key=seconds.get),)
-
-
-def _tilt(meaning: Meaning, time: float) -> float:
-    """How far water swings at a time after its push, in widths."""
-    return float(scenes.SLOSH_TILT * np.exp(-scenes.SLOSH_DAMPING * scenes.pace(meaning) * time))
 
 
 def _has_grown(meaning: Meaning, world: World, begin: float) -> bool:

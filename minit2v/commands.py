@@ -94,10 +94,12 @@ def generate(options) -> None:
     with Progress() as tell:
         tell("loading the system")
         system = _load(options)
-        steps = options.steps or system.sampling.steps
         given, notes = _given(options, system)
+        numbers = options.frames, options.steps, options.guidance
+        request = system.request([prompt], [options.seed], *numbers, [given] if given else ())
+        steps = request.steps * len(request.windows)
         clip = system.generate(
-            prompt, options.frames, options.steps, options.guidance, options.seed, given=given,
+            prompt, *numbers, options.seed, given=given,
             on_step=lambda i, *_: tell(f"step {i + 1} of {steps}"),
         )  # fmt: skip
         for path in paths:
@@ -326,7 +328,7 @@ def _task(recipe, settings, folder, options, group):
     group.first_does(lambda: claim(folder, recipe_of(task, settings), options.resume, FREE))
     if isinstance(task, DenoiserTask):
         where, encode = folder / "latents", (task.vae, options.clips, WORLDS[recipe.world])
-        group.first_does(lambda: fill_cache(where, *encode, seed=options.seed) and None)
+        group.first_does(lambda: fill_cache(where, *encode, seed=options.seed, long=recipe.long) and None)
         task.cache = LatentCache(where)
     return task
 

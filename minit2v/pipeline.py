@@ -148,7 +148,7 @@ class TextToVideo:
     @property
     def sliding(self) -> Sliding:
         """The recipe's way with clips longer than those of training."""
-        return Sliding(getattr(self.sampling, "context", 0), getattr(self.sampling, "context_noise", 0.0))
+        return Sliding(self.sampling.context, self.sampling.context_noise)
 
     def latent_shape(self, frames: int) -> tuple[int, int, int, int]:
         """(f, c, h, w) of a clip with so many frames. Raises `UserError` if that is no legal count."""

@@ -6,7 +6,7 @@ and denoiser are trained together, as one `PromptedDenoiser`, on the VAE's laten
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from torch import Tensor, nn
 
@@ -28,6 +28,8 @@ class Sampling:
     rescale: float = 0.0  # how far the contrast that guidance adds is taken back, 0 to 1
     sampler: str = "euler"  # a key of diffusion.SAMPLERS
     shift: float = 4.0  # timestep shift: > 1 spends more steps near pure noise
+    context: int = 0  # of a longer clip: frames of the window before that each window is given; 0: no windows
+    context_noise: float = 0.0  # and the noise level at which it is given them
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Recipe:
     known: float = 0.15  # share of samples with given frames: the first (image-to-video), the first few, or both ends
     rough: float = 0.5  # share of those whose given frames are noisy, at a level up to `roughest`, so that it can be
     roughest: float = 0.5  # chosen: more noise, more freedom
+    long: int = 0  # every other sample is a window of a clip of so many frames; 0: none is
     sampling: Sampling = field(default_factory=Sampling)
     training: dict = field(default_factory=dict)
 
@@ -96,6 +99,13 @@ SORA = Recipe(
     | dict(learning_rate=1.5e-3, muon_learning_rate=4e-3),
 )
 
+# Veo-style: long clips, window by window, and a camera that has something to do. Nothing is published of Veo's insides:
+# all of this is a guess. It goes on from sora's weights (`--start sora --rate 0.4`).
+VEO = replace(
+    SORA, name="veo", long=69, known=0.25, sampling=Sampling(context=9, context_noise=0.1),
+    training=SORA.training | dict(steps=3000),
+)  # fmt: skip
+
 # Small enough to be trained in a lesson, from random weights, in minutes.
 NANO = Recipe(
     name="nano",
@@ -106,7 +116,7 @@ NANO = Recipe(
     training=dict(batch=48, steps=500, warmup=40, decay=0.4, ema=0.99, **_MUON),
 )
 
-SYSTEMS = {recipe.name: recipe for recipe in (SORA, NANO)}
+SYSTEMS = {recipe.name: recipe for recipe in (SORA, VEO, NANO)}
 
 
 def find(name: str) -> Recipe | VAERecipe:

@@ -121,6 +121,13 @@ def given_frames(frames: int, rng: random.Random) -> list[bool]:
     return known if not all(known) else [False] * frames
 
 
+def going_on(frames: int, rng: random.Random) -> list[bool]:
+    """What a window from the middle of a clip is given: its motion's phase can be read from nothing else. Mostly the
+    nine frames, three latent ones, that sampling gives it."""
+    first = min(rng.choice((3, 3, 3, 4, 2, 1)), frames - 1)
+    return [frame < first for frame in range(frames)]
+
+
 class DenoiserTask(Task):
     """Flow matching on cached latents. At times prompts are dropped (for guidance), frames are given (for
     image-to-video, extension and interpolation, all one code path), or a whole step sees single frames.
@@ -144,12 +151,18 @@ class DenoiserTask(Task):
         latents, texts, keep, known, level = [], [], [], [], []
         for index in indices:
             rng = random.Random(seed_of(seed, step, index))
-            sample, text = self.cache.sample(rng.randrange(len(self.cache)), rng)
+            at = rng.randrange(len(self.cache))
+            while still and self.cache.starts[at]:  # no prompt tells what the middle of a motion looks like
+                at = rng.randrange(len(self.cache))
+            sample, text = self.cache.sample(at, rng)
             sample = sample[:1] if still else sample  # (f, c, h, w)
             latents.append(sample)
             texts.append(text)
             keep.append(rng.random() >= recipe.drop_text)
-            known.append(given_frames(len(sample), rng) if rng.random() < recipe.known else [False] * len(sample))
+            if self.cache.starts[at]:
+                known.append(going_on(len(sample), rng))
+            else:
+                known.append(given_frames(len(sample), rng) if rng.random() < recipe.known else [False] * len(sample))
             level.append(rng.uniform(0, recipe.roughest) if rng.random() < recipe.rough else 0.0)
         ids, mask = self.model.tokenizer.encode(texts, multiple=8)
         batch = {"latents": torch.stack(latents), "ids": ids, "mask": mask, "keep": torch.tensor(keep)}

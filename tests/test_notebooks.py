@@ -50,7 +50,7 @@ def unbacked(page):
         if cell.cell_type == "markdown" and "front-matter" not in cell.metadata.get("tags", [])
     )
     prose = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|<[^>]*>|\]\([^)]*\)", " ", prose, flags=re.S)
-    prose = re.sub(r"^#+ .*$|[Ll]essons? \d+( and \d+)?|\b0\d\b", " ", prose, flags=re.M)  # names of lessons
+    prose = re.sub(r"^#+ .*$|[Ll]essons? \d+( and \d+)?|(?<![.\d])0\d\b", " ", prose, flags=re.M)  # names of lessons
     return {n for n in (found.rstrip(",") for found in NUMBER.findall(prose)) if len(n) > 1} - shown
 
 

@@ -12,11 +12,11 @@ from minit2v.dit import DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
-from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames
+from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames, going_on
 from minit2v.training import Settings, generator_of, train
 from minit2v.vae import VAE, VAEConfig, to_pixels
 from minit2v.world.captions import is_held_out, parse
-from minit2v.world.scenes import NANO
+from minit2v.world.scenes import NANO, STANDARD
 
 TINY = VAEConfig(channels=8, spatial=4, widths=(8, 8), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 
@@ -172,3 +172,32 @@ def test_a_decoder_alone_learns_and_leaves_the_latents(tmp_path):
     assert not torch.allclose(result.model.decode(latents), vae.decode(latents), atol=1e-3)
     with pytest.raises(UserError, match="start"):
         VAETask(recipe, decoder_only=True)
+
+
+def test_a_window_from_the_middle_is_given_what_came_before():
+    rng = random.Random(0)
+    drawn = [going_on(5, rng) for _ in range(600)]
+    counts = [sum(known) for known in drawn]
+    assert all(known == [True] * count + [False] * (5 - count) for known, count in zip(drawn, counts, strict=True))
+    assert set(counts) == {1, 2, 3, 4} and 0.4 < counts.count(3) / 600 < 0.6
+    assert going_on(2, rng) == [True, False]
+
+
+def test_windows_keep_their_context_and_are_no_pictures(tmp_path, task):
+    torch.manual_seed(0)
+    long = replace(task.recipe, long=69, stills=0.5)
+    vae = VAE(replace(TINY, spatial=8))
+    cache = fill_cache(tmp_path / "latents", vae, 40, STANDARD, long=69)
+    late = {tuple(cache.latents[i].flatten().tolist()) for i in range(40) if cache.starts[i]}
+    assert 5 < len(late) < 35
+    windows = DenoiserTask(long, cache)
+    windows.build()
+    for step in range(12):
+        batch = windows.batch(0, step, range(6))
+        if batch["latents"].shape[1] == 1:
+            firsts = {key[: batch["latents"][0].numel()] for key in late}
+            assert not any(tuple(frame.flatten().tolist()) in firsts for frame in batch["latents"])
+            continue
+        for latents, known in zip(batch["latents"], batch["known"], strict=True):
+            if tuple(latents.flatten().tolist()) in late:
+                assert known[0] and not known[-1]

@@ -422,7 +422,10 @@ def test_ctrl_c_waits_for_the_program_and_ends_with_one_line(tmp_path):
         f"course.set_up = lambda *_: course.start([sys.executable, {str(slow)!r}])\n"
         "sys.exit(course.main(['run']))"
     )
-    process = subprocess.Popen([sys.executable, "-c", driver], stdout=-1, stderr=-1, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", driver], stdout=-1, stderr=-1, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=20)

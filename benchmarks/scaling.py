@@ -61,7 +61,7 @@ TINY = {
 def contestants(dim: int) -> dict:
     """name: configuration. Two layers each, so that factorised attention has one of both."""
     dit = DiTConfig(channels=CHANNELS, patch=(1, 2, 2), dim=dim, layers=2, heads=max(1, dim // 64), text_dim=dim)
-    unet = UNetConfig(channels=CHANNELS, widths=(dim // 4, dim // 2, dim), text_dim=dim, temporal=(1, 1, 1))
+    unet = UNetConfig(channels=CHANNELS, widths=(dim // 2, dim), text_dim=dim, temporal=(1, 1))
     return {
         "full": dit, "factorised": replace(dit, attention="factorised"), "windowed": replace(dit, window=2),
         "U-Net": unet,

@@ -1,8 +1,7 @@
 """The U-Net: see the picture small and wide, see it large and fine, and let skips carry the detail across.
 
-    latents ─ embed ─ 8×8 ──────────────── skip ──────────────── 8×8 ─ head ─ velocity
-                        └ shrink ─ 4×4 ──── skip ──── 4×4 ─ grow ┘
-                                    └ shrink ─ 2×2 ─ grow ┘          ↑ shift, scale from noise level and text
+    latents ─ embed ─ 8×8 ────────── skip ────────── 8×8 ─ head ─ velocity
+                        └ shrink ─ 4×4 ─ 4×4 ─ grow ┘        ↑ shift, scale from noise level and text
 
 An image U-Net draws each frame alone. `inflate` makes a video U-Net of it: behind every block it puts the same
 block turned on its side, which mixes frames where the first mixes pixels, and which starts silent.
@@ -34,8 +33,8 @@ class UNetConfig:
     """Everything that shapes the U-Net's weights; every value is JSON-able. One entry of a tuple per scale."""
 
     channels: int = 4  # of the latents
-    widths: tuple[int, ...] = (64, 128, 192)  # at the latents' size, at half of it, at a quarter
-    blocks: tuple[int, ...] = (1, 1, 2)  # on the way down and again on the way up; the last: in the middle
+    widths: tuple[int, ...] = (128, 192)  # at the latents' size, at half of it, and so on
+    blocks: tuple[int, ...] = (1, 2)  # on the way down and again on the way up; the last: in the middle
     heads: int = 4
     text_dim: int = 128  # channels of the text features
     embedding: int = 128  # channels in which noise level and text say how a frame is to be treated

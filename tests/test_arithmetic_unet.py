@@ -40,8 +40,8 @@ def test_unet(video):
 
 
 def test_sizes_that_do_not_halve_are_refused():
-    with pytest.raises(UserError, match="latent width 6 does not divide by the halving 4"):
-        models.unet(UNetConfig(), LatentShape(5, 4, 8, 6), 10)
+    with pytest.raises(UserError, match="latent width 7 does not divide by the halving 2"):
+        models.unet(UNetConfig(), LatentShape(5, 4, 8, 7), 10)
 
 
 def test_the_description_without_torch_has_the_same_fields_and_defaults():

@@ -571,7 +571,7 @@ def test_configurations():
     config = UNetConfig(**SMALL, temporal=(1, 2), window=3, conditioned=True)
     assert config.still == UNetConfig(**SMALL)
     assert UNetConfig(**json.loads(json.dumps(asdict(config)))) == config
-    assert UNetConfig().grid(17, 8, 12) == (17, 2, 3)
+    assert UNetConfig().grid(17, 8, 12) == (17, 4, 6)
     with pytest.raises(UserError, match="width 16 does not split into 5 heads"):
         UNetConfig(**{**SMALL, "widths": (40, 16), "heads": 5})
     with pytest.raises(UserError, match="width 12 does not split into 8 groups"):

@@ -170,8 +170,8 @@ class UNetShape:
     """The sizes of a `minit2v.unet.UNetConfig`."""
 
     channels: int = 4
-    widths: tuple[int, ...] = (64, 128, 192)
-    blocks: tuple[int, ...] = (1, 1, 2)
+    widths: tuple[int, ...] = (128, 192)
+    blocks: tuple[int, ...] = (1, 2)
     heads: int = 4
     text_dim: int = 128
     embedding: int = 128

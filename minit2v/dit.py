@@ -146,14 +146,23 @@ class Block(nn.Module):
         wide = config.mlp_ratio * d
         self.mlp = nn.Sequential(nn.Linear(d, wide), nn.GELU(), nn.Linear(wide, d))  # exact: tanh's is slower here
 
-    def forward(self, x, modulation, text, rotation=None):
+    def forward(self, x, modulation, text, rotation=None, temporal_strength=1.0):
         """x (b, f, n, d), modulation (b, f, 6, d), rotation (f, n, head_dim/2) or None -> (b, f, n, d)."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = rearrange(
             modulation + self.table, "b f six d -> six b f 1 d"
         )
-        x = x + gate * self.attention(modulate(normalize(x), shift, scale), rotation)
+        x = x + gate * self.attend(modulate(normalize(x), shift, scale), rotation, temporal_strength)
         x = x + self.read_text(x, text)
         return x + mlp_gate * self.mlp(modulate(normalize(x), mlp_shift, mlp_scale))
+
+    def attend(self, x, rotation, temporal_strength):
+        """Self-attention (b, f, n, d) -> (b, f, n, d); below full strength, mixed with that of every frame alone."""
+        y = self.attention(x, rotation)
+        if temporal_strength == 1:
+            return y
+        # A frame alone is a clip of one frame. Where it stands in time turns all its tokens alike: any turn will do.
+        alone = self.attention(rearrange(x, "b f n d -> (b f) 1 n d"), None if rotation is None else rotation[:1])
+        return torch.lerp(rearrange(alone, "(b f) 1 n d -> b f n d", f=x.shape[1]), y, temporal_strength)
 
     def read_text(self, x, text):
         """Every token asks the words: (b, f, n, d) -> (b, f, n, d)."""
@@ -179,11 +188,16 @@ class Head(nn.Module):
 
 
 class DiT(nn.Module):
-    """The spacetime diffusion transformer; see the module's picture. A fresh one predicts a velocity of 0."""
+    """The spacetime diffusion transformer; see the module's picture. A fresh one predicts a velocity of 0.
+
+    temporal_strength, from 0 to 1, may be set at any time: at 0 no frame hears of another, and the strengths between
+    weaken the temporal mixing (chapter, section 4: flicker rises). The U-Net has the same.
+    """
 
     def __init__(self, config=None):
         super().__init__()
         self.config = config = config or DiTConfig()
+        self.temporal_strength = 1.0
         self.embed = nn.Linear(config.cube, config.dim)
         self.modulation = Modulation(config)
         self.blocks = nn.ModuleList(Block(config, layout) for layout in config.layouts)
@@ -209,7 +223,7 @@ class DiT(nn.Module):
         if positions is not None:
             x = x + positions.to(x.dtype)
         for block in self.blocks:
-            x = block(x, modulation, text, rotation)
+            x = block(x, modulation, text, rotation, self.temporal_strength)
         return unpatchify(self.head(x, embedding), config.patch, grid[1])  # (b, f, c, h, w)
 
     def positions(self, grid, device=None):

@@ -140,6 +140,48 @@ def test_a_window_of_one_frame_reaches_one_frame_further_per_layer():
     assert frames.all(1).tolist() == frames.any(1).tolist() == [True, True, True, False, False, False]
 
 
+# ---- temporal strength ----
+
+
+@pytest.mark.parametrize("attention", ["full", "factorised"])
+def test_at_no_temporal_strength_frames_do_not_hear_of_each_other(attention):
+    net, x = model(attention=attention), random(2, 3, 3, 4, 6)
+    net.temporal_strength, changed = 0.0, x.clone()
+    changed[0, 1, :, 0, 5] += 1
+    before, after = net(x, levels(), words()), net(changed, levels(), words())
+    frames = moved(before, after).flatten(1)
+    assert frames.any(1).tolist() == [False, True, False]
+    assert attention == "factorised" or frames[1].all()  # its own frame hears all of it
+
+
+def test_at_no_temporal_strength_full_attention_is_spatial_attention():
+    full, spatial = model(attention="full"), model(attention="spatial")
+    full.temporal_strength, arguments = 0.0, (random(2, 3, 3, 4, 6), levels(), words())
+    torch.testing.assert_close(full(*arguments), spatial(*arguments), rtol=0, atol=1e-5)
+
+
+def test_temporal_strength_weakens_what_frames_hear_of_each_other():
+    net, x, seen = model(layers=1), random(1, 3, 3, 4, 4), []
+    changed = x.clone()
+    changed[0, 0] += 1
+    for net.temporal_strength in (0.0, 0.1, 0.4, 0.7, 1.0):
+        reaction = net(changed, levels(1), words(1)) - net(x, levels(1), words(1))
+        seen.append(reaction[:, 1:].detach().norm().item())  # of the other frames
+    assert seen[0] < 1e-5 and seen == sorted(seen)
+
+
+def test_full_temporal_strength_is_the_attention_alone():
+    net, arguments = model(), (random(2, 3, 3, 4, 6), levels(), words())
+    before, calls = net(*arguments), []
+    for block in net.blocks:
+        block.attention.register_forward_hook(lambda _, given, __: calls.append(given[0].shape))
+    assert torch.equal(net(*arguments), before) and calls == [(2, 3, 6, 24)] * 2
+    net.temporal_strength = 0.5
+    half = net.blocks[0].attend(x := random(2, 3, 6, 24), None, 0.5)
+    ends = [net.blocks[0].attend(x, None, strength) for strength in (0.0, 1.0)]
+    torch.testing.assert_close(half, sum(ends) / 2, rtol=0, atol=1e-6)
+
+
 # ---- noise level per latent frame ----
 
 

@@ -142,6 +142,8 @@ class FrameNorm(nn.GroupNorm):
         super().__init__(GROUPS, width, eps=1e-6, affine=affine)
 
     def forward(self, x):  # (b, f, h, w, c)
+        if torch.is_grad_enabled() and not x.requires_grad:
+            x = x.detach().requires_grad_()  # on a CPU, PyTorch 2.13 crashes in a gradient for the weights alone
         y = super().forward(rearrange(x, "b f h w c -> (b f) c h w"))
         return rearrange(y, "(b f) c h w -> b f h w c", f=x.shape[1])
 

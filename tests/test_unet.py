@@ -11,7 +11,17 @@ from minit2v.attention import naive_attention, rotary_3d
 from minit2v.errors import UserError
 from minit2v.optimizers import hidden_matrices
 from minit2v.text import TextFeatures
-from minit2v.unet import UNet, UNetConfig, fold, inflate, repeat_source, spatial_parameters, temporal_parameters, unfold
+from minit2v.unet import (
+    FrameNorm,
+    UNet,
+    UNetConfig,
+    fold,
+    inflate,
+    repeat_source,
+    spatial_parameters,
+    temporal_parameters,
+    unfold,
+)
 
 SMALL = dict(channels=3, widths=(8, 16), blocks=(1, 1), heads=2, text_dim=10, embedding=6)
 
@@ -167,6 +177,15 @@ def test_the_pooled_text_moves_everything():
     before = net(x, levels(), text)
     text.pooled[0] += 1
     assert frames_moved(before, net(x, levels(), text)) == [0, 1, 2]
+
+
+def test_a_norm_learns_where_its_input_does_not():
+    """As the first temporal norm behind frozen blocks does; PyTorch's own gradient crashes there."""
+    norm, x, upstream = FrameNorm(16), random(2, 3, 4, 4, 16), random(2, 3, 4, 4, 16, seed=1)
+    (norm(x) * upstream).sum().backward()
+    torch.testing.assert_close(norm.weight.grad, (frame_norm(x) * upstream).sum((0, 1, 2, 3)), rtol=0, atol=1e-4)
+    torch.testing.assert_close(norm.bias.grad, upstream.sum((0, 1, 2, 3)), rtol=0, atol=1e-4)
+    assert not x.requires_grad
 
 
 # ---- the U ----

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from minit2v import physics
 from minit2v.identity import edge_sharpness, identity_drift, permanence
+from minit2v.lasting import comes_out, held
 from minit2v.physics import finite_mean, nominal, rms, span
 from minit2v.world.captions import Meaning
 from minit2v.world.oracle import Reading, judge, matches
@@ -71,7 +72,8 @@ def flicker(frames: np.ndarray, track) -> float:
     Formula: (1 - a) B + a S, with a the subject's mean share of the picture.
     B = mean |I(t) - (I⁻ + I⁺)/2| over background pixels and rgb, where I is a frame under a Gaussian blur of
     1 px (so that resampling costs nothing), and I⁻, I⁺ are its neighbors, shifted and scaled by the camera's
-    *median* step: a camera that jitters is flicker. The subject, its shadow and 3 px around them are left out.
+    *median* step (of two seconds, in a long clip): a camera that jitters is flicker. The subject, its shadow and
+    3 px around them are left out.
     S = mean |C(t) - (C(t-1) + C(t+1))/2|, C the subject's measured color.
     Units: levels of 255. 0 is best. A brightness jitter of s levels per frame reads 0.98 s; noise that differs
     from pixel to pixel is damped to 0.28 of that by the blur.
@@ -100,8 +102,9 @@ def _neighbor(soft: np.ndarray, track, side: int) -> tuple[np.ndarray, np.ndarra
     """For frames 1 … t-2 the frame before (side -1) or after (+1) as a steady camera predicts it, and where it can."""
     frames, height, width, _ = soft.shape
     which = slice(1 + side, frames - 1 + side)
-    step = side * np.median(np.diff(track.camera, axis=0), axis=0)  # world px
-    ratio = np.exp(side * np.median(np.diff(np.log(track.zoom))))
+    steps = slice(0, frames - 2) if side < 0 else slice(1, frames - 1)
+    step = side * _steady(np.diff(track.camera, axis=0))[steps]  # (t - 2, 2), world px
+    ratio = np.exp(side * _steady(np.diff(np.log(track.zoom))[:, None])[steps])  # (t - 2, 1)
     shift = step * track.zoom[which, None]  # (t - 2, 2)
     across, columns = _resample(width, ratio, shift[:, 0])
     down, rows = _resample(height, ratio, shift[:, 1])
@@ -110,7 +113,13 @@ def _neighbor(soft: np.ndarray, track, side: int) -> tuple[np.ndarray, np.ndarra
     return np.moveaxis(planes, 1, -1), rows[:, :, None] & columns[:, None]
 
 
-def _resample(length: int, ratio: float, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _steady(steps: np.ndarray, near: int = STANDARD.frames - 1) -> np.ndarray:
+    """steps (t, n) -> for each the median of those `near` it, of all in a short clip: a long clip's camera arrives."""
+    starts = np.clip(np.arange(len(steps)) - near // 2, 0, max(0, len(steps) - near))
+    return np.stack([np.median(steps[start : start + near], axis=0) for start in starts])
+
+
+def _resample(length: int, ratio: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cubic convolution (Keys 1981) along one axis scaled about its middle and shifted: weights (t, length, length),
     and which places lie inside, (t, length)."""
     middle = (length - 1) / 2
@@ -184,6 +193,28 @@ def _signals(track, truth: Scene, motion: str) -> tuple[np.ndarray, np.ndarray]:
     return pick(track), pick(truth)
 
 
+def stiffness(ratio: float) -> float:
+    """How much of the asked motion is missing, from its speed ratio: 0 all is there, 1 it stands still.
+
+    Formula: 1 - ratio, held between 0 and 1; nan where nothing should move. Blind to what moves too fast.
+    Source: chapter, "if conditioning is too strong, motion can become stiff".
+    """
+    return float(np.clip(1 - ratio, 0, 1))
+
+
+def muddiness(frames: np.ndarray, track, meaning: Meaning) -> float:
+    """How smeared is a subject that should move? 0 is as sharp as an edge one pixel wide, 1 nothing that can be seen.
+
+    Formula: 1 - `edge_sharpness`, not below 0; nan for prompts in which nothing moves. A quick clip whose frames are
+    each the mean of five reads 0.3 to 0.5. Blind to the motion itself: a frozen clip is not muddy, so read it
+    beside a motion figure. Source: chapter, "if denoising steps are too few, motion looks muddy".
+    """
+    if meaning.motions == ("still",):
+        return math.nan
+    sharp = edge_sharpness(frames, track) if track.visible.any() else 0.0
+    return float(np.clip(1 - np.nan_to_num(sharp), 0, 1))
+
+
 def roughness(track, meaning: Meaning, world: World = STANDARD) -> float:
     """Jerk beyond what the prompt asks for, px/frame³; 0 is best, real clips as the oracle sees them lie near 0.5.
 
@@ -206,10 +237,13 @@ def measure(
 ) -> dict[str, float]:
     """Every figure of one clip against what its prompt means, by name; nan where it does not apply.
 
-    A name without a dot is a headline (adherence, flicker, identity_drift, motion, physics), "motion.roughness" a part.
+    A name without a dot is a headline (adherence, flicker, identity_drift, motion, physics, camera, permanence, held),
+    "motion.roughness" a part. camera: 1 if the oracle reads the camera command asked for, else 0.
     """
     reading = reading or judge(frames, world)
     track, right = reading.track, matches(reading, meaning)
+    obeyed, ratio = float(right["camera"]), speed_ratio(track, meaning, world)
+    pillar, end = comes_out(frames, track, meaning, world), held(frames, reading, meaning, world)
     drift, figures = identity_drift(frames, track, meaning), physics.laws(track, meaning, world)
     figures["permanence"] = permanence(frames, track, meaning)
     return {
@@ -218,11 +252,19 @@ def measure(
         "flicker": flicker(frames, track),
         "identity_drift": drift.pop("summary"),
         **{f"identity_drift.{name}": value for name, value in drift.items()},
-        "motion": speed_ratio(track, meaning, world),
+        "motion": ratio,
         "motion.roughness": roughness(track, meaning, world),
         "motion.edge_sharpness": edge_sharpness(frames, track),
+        "motion.stiffness": stiffness(ratio),
+        "motion.muddiness": muddiness(frames, track, meaning),
         "physics": physics.lawful(figures),
         **{f"physics.{name}": value for name, value in figures.items()},
+        "camera": obeyed,
+        "camera.moving": obeyed if meaning.camera != "hold" else math.nan,
+        "permanence": pillar.pop("verdict"),
+        **{f"permanence.{name}": value for name, value in pillar.items()},
+        "held": end.pop("verdict"),
+        **{f"held.{name}": value for name, value in end.items()},
     }
 
 
@@ -279,7 +321,8 @@ def report(
     {"real", "frozen", "shuffled", "other"}, "parts": {name: {"value", "controls"}}}; the consistency figures also
     hold "motion", {"value", "controls"}, and flicker holds "ratio", value over real on the same prompts. Values are
     means over the clips that a figure applies to; motion is the median speed ratio of the prompts that move, physics
-    the share of clips within every bound of `physics.LAWFUL` that applies.
+    the share of clips within every bound of `physics.LAWFUL` that applies. camera, and where there are pillars or the
+    clips are long, permanence and held: the same, with "n" and the Wilson "interval" of the share.
 
     The controls are built from `real`: clips of the same meanings, for the first `most_controls` of them; rendered
     here if not given. Give reconstructions to hold a denoiser against what its VAE can show.
@@ -297,6 +340,11 @@ def report(
     sections = {name: _section(name, summary) for name in ("flicker", "identity_drift", "motion", "physics")}
     now, floor = (finite_mean([row["flicker"] for row in rows[name][:count]]) for name in ("value", "real"))
     sections["flicker"]["ratio"] = _json(now / max(floor, 1e-6))
+    for name in ("camera", "permanence", "held"):
+        verdicts = [row[name] for row in rows["value"] if math.isfinite(row[name])]
+        if verdicts:
+            share = {"n": len(verdicts), "interval": list(wilson(sum(verdicts), len(verdicts)))}
+            sections[name] = _section(name, summary) | share
     said = adherence(readings, meanings) | {"controls": _entry("adherence", summary)["controls"]}
     return {"adherence": said | {"overall": _json(said["overall"])}, **sections}
 

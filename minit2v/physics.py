@@ -56,6 +56,24 @@ def whole(track, meaning: Meaning, reach: int = 0) -> np.ndarray:
     return track.visible & ~track.mask[:, :, middle - half - reach : middle + half].any(axis=(1, 2))
 
 
+def sides(track, meaning: Meaning) -> tuple[int, int] | None:
+    """The frames that show the subject best before and after the pillar: the first on the side where its motion begins
+    and the last on the other, of those with 95 % of the side's largest outline. None without a pillar, if it is not
+    seen on both sides in turn, and if never less than half of it is seen in between. Blind to what is seen."""
+    if not meaning.pillar:
+        return None
+    area, middle = track.mask.sum(axis=(1, 2)), track.mask.shape[2] / 2
+    across = track.mask.sum(axis=1) @ (np.arange(track.mask.shape[2]) + 0.5) / np.maximum(area, 1) - middle
+    ahead = np.where(area > 0, across * (-1 if "left" in meaning.motions else 1), 0.0)
+    near, far = (np.where(side, area, 0) for side in (ahead < 0, ahead > 0))
+    if not near.any() or not far.any():
+        return None
+    before, after = (int(np.flatnonzero(part >= 0.95 * part.max())[end]) for part, end in ((near, 0), (far, -1)))
+    if before >= after:
+        return None
+    return (before, after) if 2 * area[before:after].min() < min(area[before], area[after]) else None
+
+
 # --- Camera and light --------------------------------------------------------------------------------------
 
 
@@ -145,6 +163,21 @@ def volume_error(track, meaning: Meaning) -> float:
     """
     area = (track.area / track.zoom**2)[track.visible]
     return rms(np.log(area[1:] / area[0])) if meaning.subject == "tank" and len(area) > 1 else math.nan
+
+
+def emergence_error(track, meaning: Meaning, world: World = STANDARD) -> float:
+    """How far from where its motion leads does it come out from behind the pillar? px, 0 is best.
+
+    Formula: |Δp - Δp̂|, Δp the way from the frame that shows it best before the pillar to the one after (`sides`), Δp̂
+    that of a glide at the pillar's pace. nan without a pillar, or where `sides` finds none.
+    Blind to what comes out: see `identity.permanence`. Source: chapter, "long-range consistency".
+    """
+    found = sides(track, meaning)
+    if found is None:
+        return math.nan
+    before, after = found
+    glide = nominal(meaning, world, len(track.center)).position
+    return float(np.linalg.norm(track.position[after] - track.position[before] - (glide[after] - glide[before])))
 
 
 def _due(track, signal, motion: str, meaning: Meaning, world: World) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from minit2v import identity, metrics, physics
+from minit2v import identity, lasting, metrics, physics
 from minit2v.world.captions import COLORS, Meaning, parse
 from minit2v.world.oracle import judge, lab
 from minit2v.world.render import render, subject_mask
@@ -213,6 +213,33 @@ def test_permanence_needs_the_same_object_to_come_out(changes):
     assert identity.permanence(clip, see(clip), meaning) == 0
 
 
+def comes_out(frames):
+    return lasting.comes_out(frames, see(frames), MEANINGS["pillar"])
+
+
+def test_what_comes_out_must_come_out_where_its_motion_leads():
+    real = comes_out(CLIPS["pillar"])
+    assert real["verdict"] == real["same"] == 1 and real["place_error"] < 0.5
+    late = SCENES["pillar"].position + np.where(np.arange(17)[:, None] >= 9, [0, 7.0], 0)
+    clip, _ = edited("pillar", position=late)
+    found = comes_out(clip)
+    assert found["same"] == 1 and found["place_error"] == pytest.approx(7, abs=0.5) and found["verdict"] == 0
+    changed, _ = edited("pillar", since=9, color=np.array(COLORS["purple"]))
+    assert comes_out(changed)["same"] == 0 and comes_out(changed)["place_error"] < 0.5
+    bare = render(replace(SCENES["pillar"], pillar=None))
+    for never in (np.repeat(CLIPS["pillar"][:1], 17, axis=0), CLIPS["pan"], bare):
+        assert comes_out(never)["verdict"] == 0  # it stays on its side, it is another clip, nothing hides it
+
+
+@pytest.mark.parametrize("prompt", ["a small dotted orange dog moves left", "a small plain cyan face moves right",
+                                    "a small striped pink star moves left"])  # fmt: skip
+def test_everything_that_passes_a_pillar_is_the_same_when_it_comes_out(prompt):
+    meaning = parse(f"{prompt} behind a pillar on a checkered floor")
+    for seed in range(3):
+        clip = render(scene(meaning, seed))
+        assert lasting.comes_out(clip, see(clip), meaning)["verdict"] == 1
+
+
 def test_edge_sharpness_falls_with_blur_as_told():
     clip, track = CLIPS["bounce"], see(CLIPS["bounce"])
     sharp = [identity.edge_sharpness(clip, track)]
@@ -250,6 +277,108 @@ def test_roughness_reads_jitter_and_forgives_the_asked_jerk():
     glide.position = glide.position + jitter
     expected = np.sqrt((np.diff(jitter, n=3, axis=0) ** 2).sum(axis=1).mean())  # about √(2 · 20)
     assert metrics.roughness(glide, MEANINGS["pan"]) == pytest.approx(expected)
+
+
+def test_stiffness_is_what_is_missing():
+    ratios = [1.0, 0.5, 0.0, -1.0, 2.0]
+    assert [metrics.stiffness(ratio) for ratio in ratios] == [0, 0.5, 1, 1, 0]
+    assert math.isnan(metrics.stiffness(math.nan))
+
+
+def test_muddy_motion_is_smeared_motion(tables):
+    def mud(clip, meaning):
+        return metrics.muddiness(clip, see(clip), meaning)
+
+    meaning = parse("a small red box moves right quickly on a checkered floor")
+    clip = render(scene(meaning, 0))
+    smeared = ndimage.uniform_filter1d(clip.astype(float), 5, axis=0).astype(np.uint8)  # over five frames
+    assert mud(clip, meaning) < 0.12 and mud(smeared, meaning) == pytest.approx(0.35, abs=0.1)
+    still = replace(meaning, motions=("still",), speed="normal")
+    assert math.isnan(mud(clip, still))
+    assert mud(np.zeros_like(clip), meaning) == 1  # nothing that can be seen
+    table = {control: metrics.summarize(list(rows.values()))["motion.muddiness"] for control, rows in tables.items()}
+    assert table["real"] == pytest.approx(table["frozen"], abs=0.05)  # so read it beside a motion figure
+
+
+# --- Lasting -------------------------------------------------------------------------------------------------
+
+LONG = replace(STANDARD, frames=69)
+LASTING = {
+    "dog": parse("a small striped blue dog stands still then grows slowly by a wall of bricks, the camera pans right"),
+    "box": parse("a large pink box spins under a starry sky, the camera pushes in"),
+    "tank": parse("a large red tank of water sloshes under a starry sky"),
+}
+
+
+@pytest.fixture(scope="module")
+def staged():
+    return {name: scene(meaning, 4, LONG) for name, meaning in LASTING.items()}
+
+
+def held(clip, meaning):
+    return lasting.held(clip, judge(clip), meaning)
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_real_long_clip_holds_its_identity_and_all_its_figures_are_right(staged, name):
+    row = metrics.measure(render(staged[name]), LASTING[name])
+    assert row["held"] == row["held.same"] == row["held.asked"] == row["adherence"] == row["physics"] == 1
+    assert row["camera"] == 1 and row["flicker"] < 0.5
+
+
+def test_a_seeded_drift_loses_the_identity(staged):
+    box, meaning = staged["box"], LASTING["box"]
+    fades = render(box).astype(float)
+    fades = (fades + np.linspace(0, 1, 69)[:, None, None, None] * (fades[..., [2, 0, 1]] - fades)).astype(np.uint8)
+    assert held(fades, meaning) == {"verdict": 0, "same": 0, "asked": 0}
+    stars = render(replace(box, meaning=replace(meaning, subject="star")))
+    swapped = np.concatenate([render(box)[:40], stars[40:]])
+    assert held(swapped, meaning)["asked"] == 0
+    shrinks = render(replace(box, width=box.width * np.linspace(1, 0.7, 69)))
+    assert held(shrinks, meaning)["same"] == 0
+    late = np.concatenate([stars[:60], render(box)[60:]])  # right in the end, and another one than before
+    assert held(late, meaning) == {"verdict": 0, "same": 0, "asked": 1}
+
+
+def test_what_was_wrong_from_the_start_is_the_same_and_not_as_asked(staged):
+    clip = render(staged["tank"])
+    assert held(clip, replace(LASTING["tank"], color="green")) == {"verdict": 0, "same": 1, "asked": 0}
+    assert held(np.repeat(clip[:1], 69, axis=0), LASTING["tank"])["verdict"] == 1  # frozen: so motion stands beside it
+    assert all(map(math.isnan, held(clip[:17], LASTING["tank"]).values()))
+
+
+def test_a_subject_that_leaves_is_not_held(staged):
+    clip = render(staged["dog"])
+    gone = np.concatenate([clip[:60], render(replace(staged["dog"], position=staged["dog"].position + 200))[60:]])
+    assert held(gone, LASTING["dog"])["same"] == 0
+
+
+def test_a_camera_that_arrives_is_no_flicker(staged):
+    clip = render(staged["dog"])
+    track = see(clip)
+    steady = metrics.flicker(clip, track)
+    assert steady < 0.5
+    shaken = replace(staged["dog"], camera=staged["dog"].camera + np.random.default_rng(1).normal(0, 1, (69, 2)))
+    shaken = render(shaken)
+    assert metrics.flicker(shaken, see(shaken)) > steady + 2
+
+
+def test_steady_steps_are_the_median_of_a_short_clip_and_of_what_is_near_in_a_long_one():
+    rng = np.random.default_rng(0)
+    short, long = rng.normal(size=(16, 2)), rng.normal(size=(60, 1))
+    assert (metrics._steady(short) == np.median(short, axis=0)).all()
+    found = metrics._steady(long)[[0, 30, -1], 0]
+    assert found.tolist() == [np.median(long[:16]), np.median(long[22:38]), np.median(long[-16:])]
+
+
+def test_single_frames_can_be_right_while_the_clip_is_wrong():
+    clip, meaning = CLIPS["pan"], MEANINGS["pan"]
+    assert lasting.frame_adherence(clip, meaning) == 1
+    assert lasting.frame_adherence(clip[np.random.default_rng(0).permutation(17)], meaning) == 1
+    assert lasting.frame_adherence(CLIPS["dog"], meaning) == 0
+    mixed = np.concatenate([clip[:5], CLIPS["dog"][5:]])
+    assert lasting.frame_adherence(mixed, meaning) == pytest.approx(5 / 17)
+    assert math.isnan(lasting.frame_adherence(CLIPS["pillar"], MEANINGS["pillar"]))
 
 
 # --- Laws ----------------------------------------------------------------------------------------------------
@@ -352,7 +481,7 @@ def test_report_is_json_with_controls_and_motion_everywhere():
     frozen = [np.repeat(CLIPS[name][:1], 17, axis=0) for name in names]
     found = metrics.report(frozen, [MEANINGS[name] for name in names], real=[CLIPS[name] for name in names])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert list(found) == ["adherence", "flicker", "identity_drift", "motion", "physics"]
+    assert list(found) == ["adherence", "flicker", "identity_drift", "motion", "physics", "camera"]
     for section in found.values():
         assert list(section["controls"]) == ["real", "frozen", "shuffled", "other"]
     for name in ("flicker", "identity_drift", "physics"):
@@ -361,6 +490,8 @@ def test_report_is_json_with_controls_and_motion_everywhere():
     assert found["adherence"]["overall"] == 0 and found["adherence"]["controls"]["real"] == 1
     assert found["flicker"]["ratio"] < 0.01
     assert found["physics"]["parts"]["slosh_residual"]["value"] is None
+    assert found["camera"]["value"] == 0.5 and found["camera"]["interval"] == list(metrics.wilson(1, 2))
+    assert found["camera"]["controls"]["real"] == 1 and found["camera"]["parts"]["moving"]["value"] == 0
 
 
 def test_nano_clips_and_noise_can_be_measured():
@@ -374,10 +505,10 @@ def test_nano_clips_and_noise_can_be_measured():
     assert empty["motion"] == 0 and empty["identity_drift.shape"] == 1
 
 
-@pytest.mark.parametrize("module", [metrics, identity, physics])
+@pytest.mark.parametrize("module", [metrics, identity, lasting, physics])
 def test_every_figure_says_what_it_is_blind_to(module):
     tools = {"finite_mean", "rms", "nominal", "span", "laws", "sample", "whole", "drift_curves", "measure", "controls"}
-    tools |= {"with_controls", "report", "summarize"}
+    tools |= {"with_controls", "report", "summarize", "sides"}
     figures = [f for name, f in vars(module).items() if callable(f) and getattr(f, "__module__", "") == module.__name__]
     for figure in figures:
         if not figure.__name__.startswith("_") and figure.__name__ not in tools:

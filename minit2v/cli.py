@@ -81,7 +81,9 @@ def parser() -> Parser:
     _system(test)
     test.add_argument("--split", default="held-out", help="held-out (default) or train")
     test.add_argument("--prompts", metavar="FILE", help="prompts of your own, one on each line, in place of a split")
+    test.add_argument("--pillar", action="store_true", help="only prompts whose subject passes behind a pillar")
     test.add_argument("--n", type=int, metavar="N", help="how many prompts (default 100, or all of FILE)")
+    test.add_argument("--frames", type=int, metavar="N", help="of each clip, 4n+1; default: as in training")
     test.add_argument("--seed", type=int, default=0, metavar="S", help="draws the prompts and the clips (default 0)")
     test.add_argument("--controls", type=int, default=50, metavar="N", help="prompts with controls (default 50)")
     test.add_argument("--sheet", metavar="FILE.png", help="also a contact sheet of the first 24 clips")
@@ -89,6 +91,7 @@ def parser() -> Parser:
     show = command("world", commands.world, "Render the true clip of a caption.")
     show.add_argument("caption", nargs="+", help="such as: a small red ball bounces")
     show.add_argument("--seed", type=int, default=0, metavar="S", help="what the caption leaves open (default 0)")
+    show.add_argument("--frames", type=int, metavar="N", help="of the clip; default: as in training")
     _world(show)
     _outputs(show)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from minit2v.errors import UserError, nearest
 
+LONGEST_WORLD = 1000  # frames that `world` draws, and `judge` reads
+
 # ---- progress and results ----------------------------------------------------------------------------------
 
 
@@ -136,62 +138,11 @@ def _load(options):
 
 
 def evaluate(options) -> None:
-    if options.sheet:
-        from minit2v.clip import check_place
+    from minit2v.evaluation.command import answered
 
-        _check_sheet(options.sheet, check_place)
-    from minit2v import evaluation
-
-    if options.controls < 1:
-        raise UserError(f"--controls {options.controls}: give a number of at least 1; no figure stands without them")
     with Progress() as tell:
-        tell("loading the system")
-        system = _load(options)
-        if options.prompts:
-            prompts = evaluation.read_prompts(options.prompts, system.world)[: options.n]
-        else:
-            n = 100 if options.n is None else options.n
-            prompts = evaluation.draw_prompts(n, options.split, system.world, options.seed)
-        settings = (options.seed, options.steps, options.guidance, options.controls)
-        figures, clips = evaluation.evaluate(system, prompts, *settings, tell)
-    if options.sheet:
-        _write_sheet(options.sheet, clips[:24])
-    split = None if options.prompts else options.split
-    about = {"system": system.name, "split": split, "seed": options.seed, "steps": clips[0].steps}
-    answer(options, about | {"guidance": clips[0].guidance} | figures, _table(figures))
-
-
-def _check_sheet(path: str, check_place) -> None:
-    if Path(path).suffix.lower() != ".png":
-        raise UserError(f"'{path}' is no name for a contact sheet; let it end in .png")
-    check_place(Path(path))
-
-
-def _write_sheet(path: str, clips) -> None:
-    from minit2v.clip import contact_sheet
-    from minit2v.files import write_whole
-    from minit2v.media import png_bytes
-
-    write_whole(path, png_bytes(contact_sheet(clips), "; ".join(clip.prompt for clip in clips)))
-
-
-def _table(figures: dict) -> list[str]:
-    """The report for people: each figure, and its controls beside it."""
-
-    def number(value):
-        return "-" if value is None else f"{value:.3f}"
-
-    said = figures["adherence"]
-    low, high = said["interval"]
-    right = f"{number(said['overall'])} of {said['n']} clips are right on all attributes"
-    rows = {"adherence": f"{right} (95 % interval {low:.3f} to {high:.3f})"}
-    rows |= {f"  {name}": number(value) for name, value in said["attributes"].items()}
-    for name in ("flicker", "identity_drift", "motion", "physics"):
-        controls = ", ".join(f"{control} {number(value)}" for control, value in figures[name]["controls"].items())
-        rows[name] = f"{number(figures[name]['value'])} (controls: {controls})"
-    rows["flicker ratio"] = f"{number(figures['flicker']['ratio'])} of real clips through the VAE"
-    rows["seconds"] = f"{number(figures['seconds'])} per clip"
-    return in_lines(rows)
+        facts, lines = answered(options, _load, tell)
+    answer(options, facts, in_lines(lines))
 
 
 def world(options) -> None:
@@ -203,7 +154,7 @@ def world(options) -> None:
     from minit2v.world.scenes import scene
 
     caption = " ".join(options.caption)
-    place = _find_world(options.world)
+    place = _of_length(_find_world(options.world), options.frames)
     staged = scene(captions.parse(caption), options.seed, place)
     paths = outputs(options, caption) if options.out else []
     clip = Clip(render(staged), caption, place.fps, "world", options.seed, world=place)
@@ -225,6 +176,14 @@ def world(options) -> None:
     start, end = (", ".join(f"{value:.0f}" for value in truth["position"][name]) for name in both)
     rows = {"caption": caption, "the truth": f"from ({start}) to ({end}) px on {staged.background} ground"} | seen(clip)
     answer(options, facts, in_lines(rows | ({"saved": ", ".join(map(str, paths))} if paths else {})))
+
+
+def _of_length(place, frames: int | None):
+    from dataclasses import replace
+
+    if frames is not None and not 1 <= frames <= LONGEST_WORLD:
+        raise UserError(f"--frames {frames}: give a number from 1 to {LONGEST_WORLD}; {place.frames} is the default")
+    return place if frames is None else replace(place, frames=frames)
 
 
 def _find_world(name: str | None, frames=None):

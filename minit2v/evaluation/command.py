@@ -1,0 +1,90 @@
+"""What `minit2v evaluate` does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from minit2v.errors import UserError
+
+NAMES = ("flicker", "identity_drift", "motion", "physics", "camera", "permanence", "held")
+
+
+def answered(options, load, tell) -> tuple[dict, dict]:
+    """The report as a JSON object, and as rows for people. load: what loads the system that the options name."""
+    check(options)
+    from minit2v import evaluation
+
+    tell("loading the system")
+    system = load(options)
+    frames = system.world.frames if options.frames is None else options.frames
+    system.latent_shape(frames)  # refuses what is no legal count
+    world = replace(system.world, frames=frames)
+    if options.prompts:
+        prompts = evaluation.read_prompts(options.prompts, world)[: options.n]
+    else:
+        n = 100 if options.n is None else options.n
+        prompts = evaluation.draw_prompts(n, options.split, world, options.seed, options.pillar)
+    settings = (options.seed, options.steps, options.guidance, options.controls)
+    more = {} if options.frames is None else {"frames": frames}
+    figures, clips = evaluation.evaluate(system, prompts, *settings, tell, **more)
+    if options.sheet:
+        write_sheet(options.sheet, clips[:24])
+    about = {"system": system.name, "split": None if options.prompts else options.split, "seed": options.seed}
+    about |= {"frames": frames, "steps": clips[0].steps, "guidance": clips[0].guidance}
+    return about | figures, table(figures)
+
+
+def check(options) -> None:
+    """Raises `UserError` for options that do not fit together, before anything heavy is loaded."""
+    if options.sheet:
+        from minit2v.clip import check_place
+
+        if Path(options.sheet).suffix.lower() != ".png":
+            raise UserError(f"'{options.sheet}' is no name for a contact sheet; let it end in .png")
+        check_place(Path(options.sheet))
+    if options.controls < 1:
+        raise UserError(f"--controls {options.controls}: give a number of at least 1; no figure stands without them")
+    if options.pillar and options.prompts:
+        raise UserError("--pillar draws prompts of its own: leave out --prompts, or put the pillars in that file")
+
+
+def write_sheet(path: str, clips) -> None:
+    """A contact sheet of clips as a png, with their prompts as its description."""
+    from minit2v.clip import contact_sheet
+    from minit2v.files import write_whole
+    from minit2v.media import png_bytes
+
+    write_whole(path, png_bytes(contact_sheet(clips), "; ".join(clip.prompt for clip in clips)))
+
+
+# ---- for people --------------------------------------------------------------------------------------------
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash for what does not apply."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def row(figure: dict) -> str:
+    """A figure and, in brackets, its interval, if it is a share, and its controls."""
+    controls = ", ".join(f"{control} {number(value)}" for control, value in figure["controls"].items())
+    if "n" in figure:
+        low, high = figure["interval"]
+        controls = f"of {figure['n']} clips, 95 % interval {low:.3f} to {high:.3f}; controls: {controls}"
+    else:
+        controls = f"controls: {controls}"
+    return f"{number(figure['value'])} ({controls})"
+
+
+def table(figures: dict) -> dict[str, str]:
+    """The report for people: each figure, and its controls beside it."""
+    said = figures["adherence"]
+    low, high = said["interval"]
+    right = f"{number(said['overall'])} of {said['n']} clips are right on all attributes"
+    rows = {"adherence": f"{right} (95 % interval {low:.3f} to {high:.3f})"}
+    rows |= {f"  {name}": number(value) for name, value in said["attributes"].items()}
+    rows |= {name: row(figures[name]) for name in NAMES if name in figures}
+    rows["flicker ratio"] = f"{number(figures['flicker']['ratio'])} of real clips through the VAE"
+    rows["seconds"] = f"{number(figures['seconds'])} per clip"
+    return rows

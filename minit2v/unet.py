@@ -209,7 +209,7 @@ class Layer(nn.Module):
         if self.merge is not None:
             x = self.merge(torch.cat([x, skip], dim=-1))
         x = self.spatial(x, context.embedding, context.text, rotation)
-        for block in self.temporal:
+        for block in self.temporal if context.temporal_strength else ():  # unheard, they need not speak
             mixed = block(x, context.temporal_embedding, context.text, rotation)
             x = torch.lerp(x, mixed, context.temporal_strength)  # exactly x at 0, and exactly mixed at 1
         return x
@@ -369,15 +369,17 @@ def spatial_parameters(unet):
 def inflate(image, config):
     """A video U-Net that draws every frame exactly as the image U-Net does: so far its temporal blocks are silent.
 
-    image: a UNet; config: the same with `temporal` blocks, and perhaps `conditioned` -> a new UNet.
+    image: a UNet; config: the same with `temporal` blocks, and perhaps `conditioned` -> a new UNet. A video U-Net is
+    taken too, if `conditioned` is all that is added.
     The temporal blocks see text and noise level through layers of their own, so all spatial weights may be frozen.
     Raises UserError if the two configurations differ in anything else.
     """
-    for name, inside in asdict(config.still).items():
-        if (given := getattr(image.config, name)) != inside:
-            raise UserError(f"an image U-Net with {name} {given} does not fit a video U-Net around {name} {inside}")
+    inside = replace(config, conditioned=False) if any(image.config.temporal) else config.still
+    for name, value in asdict(inside).items():
+        if (given := getattr(image.config, name)) != value:
+            raise UserError(f"a U-Net with {name} {given} does not fit a video U-Net around {name} {value}")
     video = UNet(config).to(next(image.parameters()).device)
-    weights = dict(image.named_parameters())
-    for name, parameter in spatial_parameters(video).items():
-        parameter.copy_(weights[name])
+    weights = dict(video.named_parameters())
+    for name, parameter in image.named_parameters():
+        weights[name].copy_(parameter)
     return video

@@ -453,7 +453,24 @@ def test_inflation_refuses_what_does_not_fit(changes):
 
 def test_inflation_happens_once():
     with pytest.raises(UserError, match=r"temporal \(1, 2\) does not fit"):
-        inflate(UNet(VIDEO), VIDEO)
+        inflate(UNet(VIDEO), replace(VIDEO, temporal=(2, 2)))
+
+
+def test_a_video_unet_is_taught_to_take_a_picture():
+    video, condition = opened(UNet(VIDEO)), repeat_source(random(2, 3, 4, 4, seed=3), 3)
+    taught = inflate(video, replace(VIDEO, conditioned=True))
+    arguments = random(2, 3, 3, 4, 4), levels(), words()
+    assert torch.equal(taught(*arguments, condition), video(*arguments))
+    assert set(taught.state_dict()) - set(video.state_dict()) == {"embed_condition.weight", "embed_condition.bias"}
+
+
+def test_layers_that_are_not_heard_do_not_learn():
+    """No gradient at all, rather than one of 0: an optimizer with momentum would move them on."""
+    net = model(temporal=(1, 1))
+    net.temporal_strength = 0.0
+    net(random(2, 3, 3, 4, 4), levels(), words()).square().sum().backward()
+    assert all(parameter.grad is None for parameter in temporal_parameters(net).values())
+    assert all(parameter.grad is not None for parameter in spatial_parameters(net).values())
 
 
 # ---- the knob ----

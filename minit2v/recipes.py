@@ -14,6 +14,7 @@ from minit2v.diffusion import velocity_from_v
 from minit2v.dit import DiT, DiTConfig
 from minit2v.errors import UserError, nearest
 from minit2v.text import TextConfig, TextEncoder, TextFeatures, Tokenizer
+from minit2v.unet import UNet, UNetConfig
 from minit2v.vae import VAEConfig
 from minit2v.world.captions import VOCABULARY
 from minit2v.world.scenes import WORLDS
@@ -50,7 +51,7 @@ class Recipe:
     name: str
     world: str
     vae: str  # the checkpoint of its autoencoder
-    denoiser: DiTConfig
+    denoiser: DiTConfig | UNetConfig  # its type is the family
     text_layers: int = 2
     shift: float = 4.0  # timestep shift in training
     times: str = "uniform"  # how noise levels are drawn before the shift, see FlowMatching
@@ -60,6 +61,9 @@ class Recipe:
     rough: float = 0.5  # share of those whose given frames are noisy, at a level up to `roughest`, so that it can be
     roughest: float = 0.5  # chosen: more noise, more freedom
     long: int = 0  # every other sample is a window of a clip of so many frames; 0: none is
+    any_frame: bool = False  # a still is any frame of its clip, for VAEs that take each frame alone; False: the first
+    pictures: int = 1  # stills in place of each clip, in a step of stills: one costs much less than a clip
+    freeze: str = ""  # "spatial": of an inflated U-Net only what mixes frames learns, and the words that tell of motion
     sampling: Sampling = field(default_factory=Sampling)
     training: dict = field(default_factory=dict)
 
@@ -106,6 +110,41 @@ VEO = replace(
     training=SORA.training | dict(steps=3000),
 )  # fmt: skip
 
+# Runway-style: an image U-Net that has learned stills, with temporal layers put in. Of Gen-1 a paper tells the insides
+# (Esser et al. 2023): a latent U-Net and a VAE that takes each frame alone, temporal convolutions and attention behind
+# the spatial ones, trained on pictures and clips together. Of Gen-2 nothing of the kind is published; of Gen-3 Alpha
+# the announcement says "trained jointly on videos and images", and no more. Both recipes are guesses, and all sizes
+# are ours. What they have in common is a first stage on stills: any frame, with the words of its whole clip, for what
+# moves starts in one way always, and a mouth that is never seen open could not be opened by layers that only move
+# things. So words for motion come to mean where and how large, and the temporal layers must teach them the rest.
+GEN2_STILLS = Recipe(
+    name="gen2-stills",
+    world="standard",
+    vae="image-vae",
+    denoiser=UNetConfig(widths=(112, 160)),
+    text_layers=1,
+    shift=2.0,  # single latents of 8 x 8 x 4 are hardly redundant; 17 of them, alike, are
+    stills=1.0,
+    any_frame=True,
+    known=0.0,
+    sampling=Sampling(shift=2.0),
+    training=SORA.training | dict(batch=128, steps=6000),
+)
+
+# Gen-2-style, as AnimateDiff (Guo et al. 2023) does it to any image model: the spatial weights stay as they are. The
+# temporal layers look a quarter of a second away. Begins with `--start runs/gen2-stills`.
+GEN2 = replace(
+    GEN2_STILLS, name="gen2", denoiser=replace(GEN2_STILLS.denoiser, temporal=(1, 1), window=2),
+    shift=4.0, stills=0.0, freeze="spatial", sampling=Sampling(), training=SORA.training | dict(batch=12, steps=6000),
+)  # fmt: skip
+
+# Gen-3-style: the same layers and the same start, but they look at the whole clip, and all weights learn, from clips
+# and stills in turn. It sees as many clips as gen2.
+GEN3 = replace(
+    GEN2, name="gen3", denoiser=replace(GEN2.denoiser, window=None), stills=0.25, pictures=17, freeze="",
+    training=GEN2.training | dict(steps=8000, learning_rate=1e-3, muon_learning_rate=2.5e-3),
+)  # fmt: skip
+
 # Small enough to be trained in a lesson, from random weights, in minutes.
 NANO = Recipe(
     name="nano",
@@ -116,7 +155,7 @@ NANO = Recipe(
     training=dict(batch=48, steps=500, warmup=40, decay=0.4, ema=0.99, **_MUON),
 )
 
-SYSTEMS = {recipe.name: recipe for recipe in (SORA, VEO, NANO)}
+SYSTEMS = {recipe.name: recipe for recipe in (SORA, VEO, GEN2_STILLS, GEN2, GEN3, NANO)}
 
 
 def find(name: str) -> Recipe | VAERecipe:
@@ -143,6 +182,11 @@ def config_of(recipe: Recipe) -> dict:
     }
 
 
+def denoiser_of(sizes: dict) -> DiT | UNet:
+    """The denoiser with the fields of a `DiTConfig` or, if it has widths (one for each scale), of a `UNetConfig`."""
+    return UNet(UNetConfig(**sizes)) if "widths" in sizes else DiT(DiTConfig(**sizes))
+
+
 class PromptedDenoiser(nn.Module):
     """Text encoder and denoiser, the two that are trained together. Built from `config_of`.
 
@@ -155,7 +199,7 @@ class PromptedDenoiser(nn.Module):
         self.config, self.world = config, WORLDS[config["world"]]
         self.tokenizer = Tokenizer.from_list(config["vocabulary"])
         self.text = TextEncoder(TextConfig(**config["text"]))
-        self.denoiser = DiT(DiTConfig(**config["denoiser"]))
+        self.denoiser = denoiser_of(config["denoiser"])
 
     def read(self, prompts: list[str]) -> TextFeatures:
         """The features of some prompts, on the model's device."""

@@ -1,13 +1,16 @@
 """Recipes: data that fits together, and models that come back from what is stored with their weights."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+from minit2v.dit import DiT, DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import SYSTEMS, VAES, PromptedDenoiser, Sampling, config_of, find
 from minit2v.training import Settings
+from minit2v.unet import UNet
 from minit2v.vae import VAE, check_frames
 from minit2v.world.captions import VOCABULARY
 from minit2v.world.scenes import WORLDS
@@ -57,13 +60,33 @@ def test_a_model_comes_back_from_its_config_after_json(name):
     first, again = PromptedDenoiser(config).eval(), PromptedDenoiser(stored).eval()
     again.load_state_dict(first.state_dict())
     assert again.world is WORLDS[SYSTEMS[name].world] and Sampling(**stored["sampling"]) == SYSTEMS[name].sampling
-    for weight in first.denoiser.head.out.parameters():
+    for weight in first.denoiser.head.parameters():
         torch.nn.init.normal_(weight)  # a fresh head is silent
     again.load_state_dict(first.state_dict())
     latents = torch.randn(1, 3, first.denoiser.config.channels, 8, 8)
     with torch.no_grad():
         velocities = [model(latents, torch.ones(1, 3), model.read(["a red ball bounces"])) for model in (first, again)]
     assert torch.equal(*velocities) and velocities[0].shape == latents.shape and velocities[0].std() > 0.1
+
+
+def test_a_systems_family_is_told_by_its_sizes():
+    for name, recipe in SYSTEMS.items():
+        model = PromptedDenoiser(config_of(recipe))
+        assert type(model.denoiser) is (DiT if isinstance(recipe.denoiser, DiTConfig) else UNet), name
+        assert model.denoiser.config == recipe.denoiser
+        assert model.text.config.dim == recipe.denoiser.text_dim
+
+
+def test_gen2_and_gen3_have_the_same_layers_and_go_on_from_the_same_stills():
+    stills, gen2, gen3 = (SYSTEMS[name] for name in ("gen2-stills", "gen2", "gen3"))
+    assert gen2.denoiser.still == gen3.denoiser.still == stills.denoiser
+    assert (gen2.denoiser.window, gen3.denoiser.window) == (2, None)
+    assert replace(gen2.denoiser, window=None) == gen3.denoiser
+    assert (stills.freeze, gen2.freeze, gen3.freeze) == ("", "spatial", "")
+    size = sum(weight.numel() for weight in PromptedDenoiser(config_of(gen3)).parameters())
+    assert 2 * size < 8e6  # bytes as fp16
+    clips = [recipe.training["steps"] * recipe.training["batch"] * (1 - recipe.stills) for recipe in (gen2, gen3)]
+    assert clips[0] == clips[1]
 
 
 def test_a_system_knows_every_word_of_the_world_and_has_room_for_more():

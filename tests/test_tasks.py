@@ -7,16 +7,19 @@ import pytest
 import torch
 
 from minit2v.checkpoints import save_weights
+from minit2v.clip import Clip
 from minit2v.datasets import fill_cache, pixel_batch
 from minit2v.dit import DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
-from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames, going_on
+from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames, going_on, looks, source
 from minit2v.training import Settings, generator_of, train
+from minit2v.unet import UNetConfig
 from minit2v.vae import VAE, VAEConfig, to_pixels
 from minit2v.world.captions import is_held_out, parse
-from minit2v.world.scenes import NANO, STANDARD
+from minit2v.world.render import render
+from minit2v.world.scenes import NANO, STANDARD, scene
 
 TINY = VAEConfig(channels=8, spatial=4, widths=(8, 8), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
 
@@ -201,3 +204,101 @@ def test_windows_keep_their_context_and_are_no_pictures(tmp_path, task):
         for latents, known in zip(batch["latents"], batch["known"], strict=True):
             if tuple(latents.flatten().tolist()) in late:
                 assert known[0] and not known[-1]
+
+
+# ---- U-Nets ----------------------------------------------------------------------------------------------------
+
+TINY_UNET = UNetConfig(channels=8, widths=(8, 16), blocks=(1, 1), heads=2, text_dim=16, embedding=8, temporal=(1, 1))
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """Sixteen clips of nine frames, each of them a latent of its own."""
+    torch.manual_seed(0)
+    vae = VAE(replace(TINY, temporal=1, fine=0))
+    calibrate(vae, NANO, 16)
+    return fill_cache(tmp_path_factory.mktemp("cache") / "frames", vae, 16, NANO)
+
+
+def unet_task(frames, denoiser=TINY_UNET, **changes):
+    recipe = replace(NANO_RECIPE, vae="tiny", denoiser=denoiser, known=0.0, stills=0.5, any_frame=True, pictures=3)
+    task = DenoiserTask(replace(recipe, **changes), frames)
+    torch.manual_seed(0)
+    task.build()
+    return task
+
+
+def test_any_frame_of_a_clip_is_a_still_with_the_words_of_the_clip(frames):
+    task = unet_task(frames)
+    places = {
+        tuple(frame.flatten().tolist()): (clip, number)
+        for clip, latents in enumerate(torch.from_numpy(frames.latents.astype("float32")))
+        for number, frame in enumerate(latents)
+    }
+    batches = [task.batch(0, step, range(6)) for step in range(12)]
+    stills = [batch for batch in batches if batch["latents"].shape[1] == 1]
+    assert 2 < len(stills) < 10 and all(batch["latents"].shape[:2] == (18, 1) for batch in stills)
+    assert all(batch["latents"].shape[:2] == (6, 9) for batch in batches if batch["latents"].shape[1] > 1)
+    drawn = [places[tuple(still.flatten().tolist())] for batch in stills for still in batch["latents"]]
+    assert {number for _, number in drawn} == set(range(9)) and len({clip for clip, _ in drawn}) > 12
+    assert len(set(drawn)) > 0.5 * len(drawn)  # of 144, some of which stand still
+    for batch in stills:
+        for still, ids in zip(batch["latents"], batch["ids"], strict=True):
+            clip, _ = places[tuple(still.flatten().tolist())]
+            said = " ".join(task.model.tokenizer.names[i] for i in ids.tolist() if i > 1)
+            assert parse(said) == frames.meanings[clip]
+
+
+def test_stills_too_depend_on_seed_step_and_index_alone(frames):
+    task = unet_task(frames, stills=1.0)
+    whole, part = task.batch(1, 7, range(0, 6)), task.batch(1, 7, range(4, 6))
+    assert torch.equal(whole["latents"][12:], part["latents"]) and torch.equal(whole["keep"][12:], part["keep"])
+
+
+def test_a_unet_is_given_the_first_frame_beside_the_others(frames):
+    task = unet_task(frames, replace(TINY_UNET, conditioned=True), known=0.5, pictures=1)
+    lengths = {task.batch(0, step, range(1))["latents"].shape[1]: step for step in range(9)}
+    batch, still = (task.batch(0, lengths[frames], range(60)) for frames in (9, 1))
+    given = batch["known"][:, 0]
+    assert not batch["known"][:, 1:].any() and 20 < given.sum() < 40
+    condition, level = source(batch, generator_of(0)), batch["level"][:, 0]
+    assert condition.shape == (60, 9, 9, 8, 8)
+    assert not condition[~given].any()
+    exact, rough = given & (level == 0), given & (level > 0)
+    assert exact.sum() > 5 and rough.sum() > 5
+    first = batch["latents"][:, 0]
+    assert all(torch.equal(condition[exact][:, frame, :-1], first[exact]) for frame in range(9))
+    noise = condition[rough][:, 4, :-1] - (1 - level[rough]).view(-1, 1, 1, 1) * first[rough]
+    torch.testing.assert_close(noise.std((1, 2, 3)), level[rough], rtol=0.2, atol=0)
+    assert torch.equal(condition[given][:, 0, -1].amax((1, 2)), 1 - level[given]) and not condition[:, 1:, -1].any()
+    assert not still["known"].any()  # it would be given itself
+
+
+def test_a_unets_given_frame_tells_it_of_the_others(frames):
+    """The loss changes with the condition, and only by its way in."""
+    task = unet_task(frames, replace(TINY_UNET, conditioned=True), known=1.0, rough=0.0, stills=0.0)
+    model = task.model
+    for weight in model.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.1, generator=generator_of(1))
+    batch = task.batch(0, 0, range(4))
+    changes = {}, {"known": batch["known"] & False}, {"level": batch["level"] + 0.5}
+
+    def losses():
+        return [task.loss(model, batch | change, 0, generator_of(5))[0].item() for change in changes]
+
+    assert len(set(losses())) == 3
+    model.denoiser.embed_condition.requires_grad_(False).weight.zero_()
+    model.denoiser.embed_condition.bias.zero_()
+    assert len(set(losses())) == 1
+
+
+def test_stills_are_judged_by_their_looks():
+    def clip(text, shown=None):
+        frames = render(scene(parse(shown or text), 0, STANDARD))
+        return Clip(frames[[0, *range(16, 0, -1)]], text)  # the frames after the first do not count
+
+    right = [clip("a small red ball bounces on a checkered floor"), clip("a large dotted blue star")]
+    assert looks(right) == {"looks": 1, "clips": 2, "subject": 1, "color": 1, "texture": 1, "background": 1}
+    wrong = [*right, clip("a small red ball bounces at night", "a small green ball bounces at night")]
+    assert looks(wrong) == {"looks": 0.6667, "clips": 3, "subject": 1, "color": 0.6667, "texture": 1, "background": 1}

@@ -6,7 +6,8 @@
 
 Given frames are latents whose noise level never changes: a first picture makes it image-to-video, the last frames of
 another clip an extension, a first and a last picture an interpolation. There is no second code path for them. A clip
-longer than those of training is made in windows, each of them an extension of the one before: see `Sliding`.
+longer than those of training is made in windows, each of them an extension of the one before: see `Sliding`. A U-Net
+has one noise level for all frames: a first picture comes to it beside the noise, if it was trained so, and no more.
 
 Everything is checked before anything is computed, and nothing is mended silently.
 """
@@ -38,6 +39,7 @@ from minit2v.request import (
     cut_into_windows,
     has_first,
 )
+from minit2v.unet import UNet, repeat_source
 from minit2v.vae import VAE, VAEConfig, check_frames, to_frames, to_pixels
 from minit2v.world import captions
 from minit2v.world.scenes import check
@@ -81,6 +83,20 @@ class TextToVideo:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         seconds = time.perf_counter() - started
         return cls(model.to(device), decoder.to(device), load_seconds=seconds)
+
+    @property
+    def temporal_strength(self) -> float:
+        """How far frames hear of each other in the denoiser, 0 to 1; may be set. At 0 each is drawn alone, from its own
+        noise. Raises `UserError` for other numbers, and for an image U-Net, which has nothing to weaken."""
+        return self.model.denoiser.temporal_strength
+
+    @temporal_strength.setter
+    def temporal_strength(self, strength: float) -> None:
+        if not 0 <= strength <= 1:
+            raise UserError(f"temporal strength {strength}: give a number from 0 (off) to 1 (as trained)")
+        if isinstance(self.model.denoiser, UNet) and not any(self.model.denoiser.config.temporal):
+            raise UserError(f"{self.name!r} has no temporal layers that could be weakened: 'gen2' and 'gen3' have")
+        self.model.denoiser.temporal_strength = float(strength)
 
     # ---- from prompts to clips ---------------------------------------------------------------------------
 
@@ -139,11 +155,23 @@ class TextToVideo:
             check_given(given, len(prompts), frames, self.world, self.vae.config)
         sliding = sliding or self.sliding
         windows = cut_into_windows(int(frames), self.world, sliding, given, self.vae.config.temporal)
+        if isinstance(self.model.denoiser, UNet):
+            self.check_unet(given, windows)
         for prompt, window in product(prompts, windows):
             self.model.tokenizer.word_ids(due_prompt(prompt, place, window))  # it may know fewer than the grammar
         shape = self.latent_frames(windows[0].frames), *shape[1:]
         about = dict(given=tuple(given), frames=int(frames), windows=windows, sliding=sliding)
         return Request(tuple(prompts), tuple(seeds), shape, int(steps), float(guidance), **about)
+
+    def check_unet(self, given: Sequence[Given], windows: Sequence) -> None:
+        """Raises `UserError` for given frames that a U-Net cannot take: all but one first picture, if it is trained so.
+        Windows of longer clips are given such frames, too."""
+        if not given and len(windows) == 1:
+            return
+        if not self.model.denoiser.config.conditioned:
+            raise UserError(f"{self.name!r} makes clips from a prompt alone: for given frames take 'sora'")
+        if len(windows) > 1 or any(one.last is not None or len(one.first) > 1 for one in given):
+            raise UserError(f"{self.name!r} takes one first picture and no other frames: for those take 'sora'")
 
     @property
     def sliding(self) -> Sliding:
@@ -214,9 +242,13 @@ class TextToVideo:
         null = model.text.null(len(text)).padded(text.tokens.shape[1])
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
         noise = draw_noise((len(text), *request.shape), generators).to(device)  # (b, f, c, h, w)
-        velocity = guided(model, text, null, request.guidance, sampling.rescale)
+        known = condition = None
+        if isinstance(model.denoiser, UNet):
+            condition = self.condition(request.given, noise, generators) if model.denoiser.config.conditioned else None
+        elif request.given:
+            known = self.known(request.given, noise, carried)
+        velocity = guided(model, text, null, request.guidance, sampling.rescale, condition)
         schedule = sigmas(request.steps, sampling.shift)
-        known = self.known(request.given, noise, carried) if request.given else None
         return SAMPLERS[sampling.sampler](velocity, noise, schedule, known, on_step)
 
     def known(self, given: Sequence[Given], noise: Tensor, first: Tensor | None = None) -> Known:
@@ -232,6 +264,15 @@ class TextToVideo:
             latents[:, -1:] = self.encode([one.last.repeat(still, axis=0) for one in given])[:, -1:]
             mask[:, -1] = True
         return Known(mask, latents, given[0].noise)
+
+    def condition(self, given: Sequence[Given], noise: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """What a U-Net is told of the first pictures, beside `noise` (b, f, c, h, w); zeros, if there are none. The
+        noise on them is drawn after that of the clip, and is another."""
+        if not given:
+            return torch.zeros_like(torch.cat([noise, noise[:, :, :1]], dim=2))  # (b, f, c + 1, h, w)
+        source = self.encode([one.first for one in given])[:, 0]  # (b, c, h, w)
+        level = torch.full((len(source),), float(given[0].noise)).to(source)
+        return repeat_source(source, noise.shape[1], level, draw_noise(source.shape, generators).to(source))
 
     def doubts(self, frames: np.ndarray) -> list[str]:
         """A warning, if a picture (1, h, w, 3) lies outside what the VAE can hold; otherwise none.

@@ -82,6 +82,8 @@ def parser() -> Parser:
     test.add_argument("--split", default="held-out", help="held-out (default) or train")
     test.add_argument("--prompts", metavar="FILE", help="prompts of your own, one on each line, in place of a split")
     test.add_argument("--pillar", action="store_true", help="only prompts whose subject passes behind a pillar")
+    test.add_argument("--pictures", action="store_true", help="image-to-video, from unseen pictures with prompts")
+    test.add_argument("--image-noise", type=float, default=0.0, metavar="L", help="on these; 0 (default): as they are")
     test.add_argument("--n", type=int, metavar="N", help="how many prompts (default 100, or all of FILE)")
     test.add_argument("--frames", type=int, metavar="N", help="of each clip, 4n+1; default: as in training")
     test.add_argument("--seed", type=int, default=0, metavar="S", help="draws the prompts and the clips (default 0)")

@@ -183,9 +183,11 @@ def permanence(frames: np.ndarray, track, meaning: Meaning) -> float:
 def at_end(frames: np.ndarray, track, meaning: Meaning, last: int = 1) -> dict[str, float]:
     """How far the subject is at the end from its own first frame: medians of the `drift_curves` over the `last` frames.
 
-    inf for what is no longer to be seen, nan for what is never compared (a tank's outline and pattern).
-    Blind to what happens in between. Source: chapter, "the same dog must remain the same dog".
+    inf for what is no longer to be seen, nan for what is never compared (a tank's outline and pattern). What is seen
+    in part counts, as far as it is seen. Blind to what happens in between.
+    Source: chapter, "the same dog must remain the same dog".
     """
+    track = replace(track, visible=np.isfinite(track.width))
     curves, change = drift_curves(frames, track, meaning), {}
     for name, curve in curves.items():
         end = curve[-last:][np.isfinite(curve[-last:])]

@@ -1,18 +1,21 @@
 """Evaluating a system, on one that is perfect and on ones that are spoiled in known ways."""
 
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from perfect_system import Perfect
+from scipy import ndimage
 from tiny_system import save_tiny
 
 from minit2v import cli, evaluation
 from minit2v.errors import UserError
-from minit2v.evaluation import draw_prompts, evaluate
+from minit2v.evaluation import draw_prompts, draw_sources, evaluate, evaluate_pictures, pictures
 from minit2v.metrics import wilson
 from minit2v.world import captions
+from minit2v.world.oracle import lab
 from minit2v.world.render import render
 from minit2v.world.scenes import NANO, STANDARD, check, scene
 
@@ -81,6 +84,101 @@ def test_the_settings_reach_the_system():
     }
 
 
+# --- Pictures -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return draw_sources(8, seed=1)
+
+
+def gauge(sources, change):
+    """What is measured on the real clips of the sources, changed after the first frame."""
+    rows = []
+    for source in sources:
+        clip = np.concatenate([source.clip[:1], change(source.clip)[1:]])
+        rows.append(pictures.measure(clip, source))
+    return rows
+
+
+def test_pictures_are_drawn_by_seed_and_every_other_one_is_unseen(sources):
+    again = draw_sources(8, seed=1)
+    for one, other in zip(sources, again, strict=True):
+        assert (one.clip == other.clip).all() and one.prompt == other.prompt
+    assert [source.unseen for source in sources] == [False, True] * 4
+    assert [source.prompt for source in draw_sources(3, seed=1)] == [source.prompt for source in sources[:3]]
+    assert sources[0].prompt != draw_sources(1, seed=2)[0].prompt
+    for source in sources:
+        assert captions.parse(source.prompt) == source.meaning and not source.meaning.pillar
+    with pytest.raises(UserError, match="at least 1"):
+        draw_sources(0)
+
+
+def test_unseen_looks_are_unlike_all_of_the_training_set():
+    for seed in range(12):
+        staged = scene(captions.parse("a large striped red box moves right"), seed)
+        look = pictures.strange(staged, random.Random(seed))
+        color = min(np.linalg.norm(lab(look.color) - lab(np.array(known))) for known in captions.COLORS.values())
+        turned = abs((look.pattern_angle - 0.6 + np.pi / 2) % np.pi - np.pi / 2)
+        assert color >= 15 or turned >= 0.4
+        assert (look.position == staged.position).all() and (look.camera == staged.camera).all()
+        plain = pictures.strange(scene(captions.parse("a large red box moves right"), seed), random.Random(seed))
+        assert (plain.color != captions.COLORS["red"]).any()
+
+
+def test_real_clips_keep_what_the_picture_shows(sources):
+    rows = gauge(sources, lambda clip: clip)
+    assert all(row["kept"] == 1 and row["color"] < 4 for row in rows)
+    assert np.nanmedian([row["motion"] for row in rows]) == pytest.approx(1, abs=0.05)
+
+
+def test_a_shifted_color_a_squashed_outline_and_a_frozen_picture_are_told_apart(sources):
+    shifted = gauge(sources, lambda clip: clip[..., [1, 2, 0]])
+    assert all(row["kept"] == row["color_kept"] == 0 and row["color"] > 10 for row in shifted)
+    assert all(row["shape_kept"] == 1 or np.isnan(row["shape_kept"]) for row in shifted)
+
+    def squash(clip):
+        low = ndimage.zoom(clip, (1, 0.375, 1, 1), order=1)
+        return np.pad(low, ((0, 0), (20, 20), (0, 0), (0, 0)), mode="edge")
+
+    squashed = [row for row in gauge(sources, squash) if not np.isnan(row["shape_kept"])]
+    assert len(squashed) >= 4 and all(row["kept"] == row["shape_kept"] == 0 for row in squashed)
+    assert all(row["color_kept"] == 1 for row in squashed)
+    still = gauge(sources, lambda clip: np.repeat(clip[:1], 17, axis=0))
+    assert all(row["kept"] == 1 for row in still) and np.nanmedian([row["motion"] for row in still]) < 0.05
+    lost = gauge(sources, lambda clip: np.full_like(clip, 128))
+    assert all(row["kept"] == 0 and np.isinf(row["color"]) for row in lost)
+
+
+def test_the_first_frames_error_is_split_between_vae_and_model(sources):
+    source, rng = sources[0], np.random.default_rng(0)
+    blurred = np.clip(source.picture + rng.normal(0, 3, source.picture.shape), 0, 255)
+    clip = np.clip(blurred + 4.0, 0, 255)
+    found = pictures.first_frame_error(clip, source, blurred)
+    assert found["vae"] == pytest.approx(3, abs=0.3) and found["model"] == pytest.approx(4, abs=0.2)
+    assert found["total"] == pytest.approx(5, abs=0.4)
+    same = pictures.first_frame_error(source.clip, source, source.picture)
+    assert same == {"total": 0, "vae": 0, "model": 0}
+
+
+def test_a_perfect_system_keeps_all_pictures_and_a_swapped_one_none(sources):
+    truth = {i: source.clip for i, source in enumerate(draw_sources(6, seed=1))}
+    system = Perfect(truth=truth)
+    figures, clips = evaluate_pictures(system, 6, seed=0, most_controls=2, noise=0.2)
+    assert figures["kept"]["value"] < 1  # seed 0 has other pictures than those that are shown
+    system = Perfect(truth={i + 1: clip for i, clip in truth.items()})
+    figures, clips = evaluate_pictures(system, 6, seed=1, most_controls=2, noise=0.2)
+    kept = figures["kept"]
+    assert kept["value"] == kept["parts"]["unseen"]["value"] == kept["controls"]["frozen"] == 1
+    assert kept["controls"]["other"] == 0 and kept["interval"] == list(wilson(6, 6))
+    assert figures["motion"]["value"] == pytest.approx(1, abs=0.1) and figures["motion"]["controls"]["frozen"] < 0.1
+    assert figures["first_frame"] == {"total": 0, "vae": 0, "model": 0} and figures["noise"] == 0.2
+    for request, clip in zip(system.asked, clips, strict=True):
+        assert (request["given"].first == clip.frames[:1]).all()
+    assert {request["given"].noise for request in system.asked} == {0.2}
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+
+
 # --- The command ----------------------------------------------------------------------------------------------
 
 
@@ -110,6 +208,15 @@ def test_evaluate_long_clips_by_command(run, tiny):
     assert code == 0 and "held" in out and "of 2 clips, 95 % interval" in out
 
 
+def test_evaluate_pictures_by_command(run, tiny):
+    words = ["evaluate", "--system", tiny, "--pictures", "--n", 2, "--steps", 1, "--controls", 1, "--sheet", "a.png"]
+    code, out, _ = run(*words, "--image-noise", 0.3, "--json")
+    told = json.loads(out)
+    assert code == 0 and told["kept"]["n"] == 2 and told["noise"] == 0.3 and told["first_frame"]["vae"] > 0
+    code, out, _ = run(*words)
+    assert code == 0 and "first frame's error" in out and "frozen" in out
+
+
 def test_evaluate_pillars_by_command(run, tiny):
     code, out, _ = run("evaluate", "--system", tiny, "--pillar", "--n", 2, "--steps", 1, "--controls", 1, "--json")
     told = json.loads(out)
@@ -124,6 +231,10 @@ def test_evaluate_pillars_by_command(run, tiny):
         (["--frames", "1001"], "are the most"),
         (["--frames", "33", "--pillar"], "leave the picture"),
         (["--pillar", "--prompts", "mine.txt"], "leave out --prompts"),
+        (["--pictures", "--frames", "33"], "leave out --frames"),
+        (["--pictures", "--n", "0"], "0 pictures"),
+        (["--pictures", "--image-noise", "1"], "noise 1"),
+        (["--image-noise", "0.2"], "add --pictures"),
     ],
 )
 def test_wrong_input_is_refused(run, tiny, words, says):

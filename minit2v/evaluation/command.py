@@ -13,10 +13,20 @@ NAMES = ("flicker", "identity_drift", "motion", "physics", "camera", "permanence
 def answered(options, load, tell) -> tuple[dict, dict]:
     """The report as a JSON object, and as rows for people. load: what loads the system that the options name."""
     check(options)
-    from minit2v import evaluation
-
     tell("loading the system")
     system = load(options)
+    figures, clips = (of_pictures if options.pictures else of_prompts)(options, system, tell)
+    if options.sheet:
+        write_sheet(options.sheet, clips[:24])
+    about = {"system": system.name, "split": None if options.prompts else options.split, "seed": options.seed}
+    about |= {"frames": len(clips[0].frames), "steps": clips[0].steps, "guidance": clips[0].guidance}
+    return about | figures, table(figures)
+
+
+def of_prompts(options, system, tell) -> tuple[dict, list]:
+    """Report and clips of text-to-video."""
+    from minit2v import evaluation
+
     frames = system.world.frames if options.frames is None else options.frames
     system.latent_shape(frames)  # refuses what is no legal count
     world = replace(system.world, frames=frames)
@@ -27,12 +37,16 @@ def answered(options, load, tell) -> tuple[dict, dict]:
         prompts = evaluation.draw_prompts(n, options.split, world, options.seed, options.pillar)
     settings = (options.seed, options.steps, options.guidance, options.controls)
     more = {} if options.frames is None else {"frames": frames}
-    figures, clips = evaluation.evaluate(system, prompts, *settings, tell, **more)
-    if options.sheet:
-        write_sheet(options.sheet, clips[:24])
-    about = {"system": system.name, "split": None if options.prompts else options.split, "seed": options.seed}
-    about |= {"frames": frames, "steps": clips[0].steps, "guidance": clips[0].guidance}
-    return about | figures, table(figures)
+    return evaluation.evaluate(system, prompts, *settings, tell, **more)
+
+
+def of_pictures(options, system, tell) -> tuple[dict, list]:
+    """Report and clips of image-to-video."""
+    from minit2v import evaluation
+
+    n = 100 if options.n is None else options.n
+    settings = (options.seed, options.steps, options.guidance, options.image_noise, options.controls)
+    return evaluation.evaluate_pictures(system, n, *settings, tell)
 
 
 def check(options) -> None:
@@ -47,6 +61,12 @@ def check(options) -> None:
         raise UserError(f"--controls {options.controls}: give a number of at least 1; no figure stands without them")
     if options.pillar and options.prompts:
         raise UserError("--pillar draws prompts of its own: leave out --prompts, or put the pillars in that file")
+    others = {"--prompts": options.prompts, "--frames": options.frames, "--pillar": options.pillar}
+    if options.pictures and any(others.values()):
+        name = next(name for name, value in others.items() if value)
+        raise UserError(f"--pictures have prompts and a length of their own: leave out {name}")
+    if options.image_noise and not options.pictures:
+        raise UserError(f"--image-noise {options.image_noise:g}: there are no pictures; add --pictures")
 
 
 def write_sheet(path: str, clips) -> None:
@@ -79,6 +99,8 @@ def row(figure: dict) -> str:
 
 def table(figures: dict) -> dict[str, str]:
     """The report for people: each figure, and its controls beside it."""
+    if "kept" in figures:
+        return picture_table(figures)
     said = figures["adherence"]
     low, high = said["interval"]
     right = f"{number(said['overall'])} of {said['n']} clips are right on all attributes"
@@ -88,3 +110,18 @@ def table(figures: dict) -> dict[str, str]:
     rows["flicker ratio"] = f"{number(figures['flicker']['ratio'])} of real clips through the VAE"
     rows["seconds"] = f"{number(figures['seconds'])} per clip"
     return rows
+
+
+def picture_table(figures: dict) -> dict[str, str]:
+    """The same, of image-to-video."""
+    kept, first = figures["kept"], figures["first_frame"]
+    parts = kept["parts"]
+    share = {"kept": row(kept)} | {f"  {name}": number(parts[name]["value"]) for name in ("seen", "unseen")}
+    error = f"{number(first['total'])} levels rms: VAE {number(first['vae'])}, model {number(first['model'])}"
+    return share | {
+        "color, median dE": row(parts["color"]),
+        "outline, median overlap": row(parts["overlap"]),
+        "motion": row(figures["motion"]),
+        "first frame's error": error,
+        "seconds": f"{number(figures['seconds'])} per clip",
+    }

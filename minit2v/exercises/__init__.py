@@ -1,0 +1,9 @@
+"""Exercises: tasks, checks that know a wrong answer, hints, and plugging an answer into the trained model.
+
+>>> from minit2v.exercises import check, hint, plug_in
+>>> check("04.1", causal_pad)
+"""
+
+from minit2v.exercises.checking import Verdict, check, hint
+
+__all__ = ["Verdict", "check", "hint"]

@@ -5,5 +5,6 @@
 """
 
 from minit2v.exercises.checking import Verdict, check, hint
+from minit2v.exercises.plugs import plug_in
 
-__all__ = ["Verdict", "check", "hint"]
+__all__ = ["Verdict", "check", "hint", "plug_in"]

@@ -83,26 +83,22 @@ class Learner:
             ) from None
 
     def _complain(self, told: dict, arguments) -> None:
-        where = f", in the line `{told['line']}`" if told["line"] else ""
+        where = _where(told)
         if told["raised"] == "NotImplementedError":
-            raise Unfinished(
-                f"`{self.task.name}` is not written yet: it still raises NotImplementedError. Take the part of the "
-                f"docstring that you can do, and replace the line. `hint('{self.task.id}')` gives you a start."
-            )
+            raise Unfinished(unfinished(self.task))
         if told["memory"]:
             limit = self.running.limits.memory
             raise Wrong(
                 f"Your function asks for more memory than a check may use ({(limit or 0) / 2**20:,.0f} MB){where}. "
                 "Does some tensor have far more numbers than it should?"
             )
-        error = f"{told['raised']}: {told['message']}" if told["message"] else told["raised"]
         alone = self._alone(arguments)
         if alone:
-            raise Wrong(f"Your function works for one clip and stops for a batch of {alone}, with {error}{where}.")
+            raise Wrong(f"Your function works for one clip and stops for a batch of {alone}, {broken(told)}.")
         shapes = [f"{n} {tuple(a.shape)}" for n, a in self._named(arguments) if isinstance(a, torch.Tensor)]
         values = [f"{n} = {a!r}" for n, a in self._named(arguments) if isinstance(a, Number | str | tuple)]
         given = ", ".join(shapes + values)
-        raise Wrong(f"Your function stops with {error}{where}{'. It was given ' + given if given else ''}.")
+        raise Wrong(f"Your function stops {broken(told)}{'. It was given ' + given if given else ''}.")
 
     def _named(self, arguments):
         return zip(self.task.arguments, arguments, strict=False)
@@ -114,6 +110,24 @@ class Learner:
             return 0
         single = [a[:1] if isinstance(a, torch.Tensor) and a.dim() > 1 else a for a in arguments]
         return 0 if "raised" in self.ask(single) else batch
+
+
+def unfinished(task) -> str:
+    """What is said of a function that has not been written."""
+    return (
+        f"`{task.name}` is not written yet: it still raises NotImplementedError. Begin with the part of the docstring "
+        f"that you can do, and put it in the place of that line. `hint('{task.id}')` gives you a start."
+    )
+
+
+def broken(told: dict) -> str:
+    """An exception as `guest.raised` tells it, in words."""
+    message = " ".join(told["message"].split())
+    return f"with {told['raised']}{': ' + message if message else ''}{_where(told)}"
+
+
+def _where(told: dict) -> str:
+    return f", in the line `{told['line']}`" if told["line"] else ""
 
 
 @dataclass

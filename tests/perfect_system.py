@@ -1,6 +1,7 @@
 """A system that shows the truth: real clips, and a VAE that loses nothing. What is measured on it is known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -34,18 +35,23 @@ class Perfect(TextToVideo):
 
     def __init__(self, spoil=None, truth=None, name="perfect", world=STANDARD):
         self.world, self.sampling, self.vae, self.name, self.load_seconds = world, Sampling(), PerfectVAE(), name, 0.0
+        self.model = SimpleNamespace(denoiser=SimpleNamespace(temporal_strength=1.0))
         self.spoil, self.truth, self.asked = spoil, truth or {}, []
 
     def generate_batch(
         self, prompts, seeds, frames=None, steps=None, guidance=None, on_step=None, given=(), sliding=None
     ):  # fmt: skip
         world, clips = replace(self.world, frames=frames or self.world.frames), []
-        about = dict(steps=steps or self.sampling.steps, guidance=guidance or self.sampling.guidance, system=self.name)
+        about = dict(
+            steps=self.sampling.steps if steps is None else steps,
+            guidance=self.sampling.guidance if guidance is None else guidance, system=self.name,
+        )  # fmt: skip
         for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
             video = self.truth.get(seed)
             if video is None:
                 video = render(scene(captions.parse(prompt), seed, world))
             request = about | dict(prompt=prompt, seed=seed, given=given[i] if given else None, sliding=sliding)
+            request["temporal_strength"] = self.temporal_strength
             self.asked.append(request)
             video = self.spoil(video, request) if self.spoil else video
             clips.append(Clip(video, prompt, self.world.fps, seed=seed, world=self.world, **about))

@@ -110,6 +110,10 @@ VEO = replace(
     training=SORA.training | dict(steps=3000),
 )  # fmt: skip
 
+# Pika-style: from a picture and a prompt. Nothing is published of Pika's insides: a guess. It goes on from sora's
+# weights (`--start sora --rate 0.4`), and two samples in three have given frames: half of them the first one alone.
+PIKA = replace(SORA, name="pika", known=0.67, stills=0.0, training=SORA.training | dict(steps=3000))
+
 # Runway-style: an image U-Net that has learned stills, with temporal layers put in. Of Gen-1 a paper tells the insides
 # (Esser et al. 2023): a latent U-Net and a VAE that takes each frame alone, temporal convolutions and attention behind
 # the spatial ones, trained on pictures and clips together. Of Gen-2 nothing of the kind is published; of Gen-3 Alpha
@@ -145,6 +149,13 @@ GEN3 = replace(
     training=GEN2.training | dict(steps=8000, learning_rate=1e-3, muon_learning_rate=2.5e-3),
 )  # fmt: skip
 
+# The other way with a picture, that of Stable Video Diffusion (Blattmann et al. 2023): beside the noise of every frame.
+# It goes on from gen3's weights (`--start runs/gen3 --rate 0.4`).
+PIKA_UNET = replace(
+    GEN3, name="pika-unet", denoiser=replace(GEN3.denoiser, conditioned=True), known=0.67, stills=0.0,
+    training=GEN3.training | dict(steps=3000),
+)  # fmt: skip
+
 # Small enough to be trained in a lesson, from random weights, in minutes.
 NANO = Recipe(
     name="nano",
@@ -155,7 +166,7 @@ NANO = Recipe(
     training=dict(batch=48, steps=500, warmup=40, decay=0.4, ema=0.99, **_MUON),
 )
 
-SYSTEMS = {recipe.name: recipe for recipe in (SORA, VEO, GEN2_STILLS, GEN2, GEN3, NANO)}
+SYSTEMS = {recipe.name: recipe for recipe in (SORA, VEO, PIKA, GEN2_STILLS, GEN2, GEN3, PIKA_UNET, NANO)}
 
 
 def find(name: str) -> Recipe | VAERecipe:

@@ -63,9 +63,11 @@ def test_a_model_comes_back_from_its_config_after_json(name):
     for weight in first.denoiser.head.parameters():
         torch.nn.init.normal_(weight)  # a fresh head is silent
     again.load_state_dict(first.state_dict())
-    latents = torch.randn(1, 3, first.denoiser.config.channels, 8, 8)
+    latents = torch.randn(1, 3, channels := first.denoiser.config.channels, 8, 8)
+    source = torch.randn(1, 3, channels + 1, 8, 8) if getattr(first.denoiser.config, "conditioned", False) else None
+    arguments = latents, torch.ones(1, 3)
     with torch.no_grad():
-        velocities = [model(latents, torch.ones(1, 3), model.read(["a red ball bounces"])) for model in (first, again)]
+        velocities = [model(*arguments, model.read(["a red ball bounces"]), source) for model in (first, again)]
     assert torch.equal(*velocities) and velocities[0].shape == latents.shape and velocities[0].std() > 0.1
 
 
@@ -87,6 +89,12 @@ def test_gen2_and_gen3_have_the_same_layers_and_go_on_from_the_same_stills():
     assert 2 * size < 8e6  # bytes as fp16
     clips = [recipe.training["steps"] * recipe.training["batch"] * (1 - recipe.stills) for recipe in (gen2, gen3)]
     assert clips[0] == clips[1]
+
+
+def test_a_picture_system_has_the_layers_that_it_goes_on_from():
+    sora, pika, gen3, pika_unet = (SYSTEMS[name] for name in ("sora", "pika", "gen3", "pika-unet"))
+    assert pika.denoiser == sora.denoiser and pika.known > 4 * sora.known
+    assert replace(pika_unet.denoiser, conditioned=False) == gen3.denoiser and pika_unet.denoiser.conditioned
 
 
 def test_a_system_knows_every_word_of_the_world_and_has_room_for_more():

@@ -180,19 +180,29 @@ def permanence(frames: np.ndarray, track, meaning: Meaning) -> float:
     return stayed(change, "small", tuple(change))
 
 
-def at_end(frames: np.ndarray, track, meaning: Meaning, last: int = 1) -> dict[str, float]:
-    """How far the subject is at the end from its own first frame: medians of the `drift_curves` over the `last` frames.
+def whenever_seen(track):
+    """The track, with the subject taken for visible wherever anything of it is. Blind to what is hidden of it.
+    Source: none; a subject that is cut by the border is still there."""
+    return replace(track, visible=np.isfinite(track.width))
 
-    inf for what is no longer to be seen, nan for what is never compared (a tank's outline and pattern). What is seen
-    in part counts, as far as it is seen. Blind to what happens in between.
+
+def at_end(frames: np.ndarray, track, meaning: Meaning, last: int = 1) -> dict[str, float]:
+    """How far the subject is at the end from its own first frame: `typical` of the last `last` frames. What is seen in
+    part counts, as far as it is seen. Blind to what happens in between.
     Source: chapter, "the same dog must remain the same dog".
     """
-    track = replace(track, visible=np.isfinite(track.width))
-    curves, change = drift_curves(frames, track, meaning), {}
+    return typical(drift_curves(frames, whenever_seen(track), meaning), meaning, slice(-last, None))
+
+
+def typical(curves: dict[str, np.ndarray], meaning: Meaning, part: slice) -> dict[str, float]:
+    """Medians of the `drift_curves` over a part of the frames: inf for what is not to be seen there, nan for what is
+    never compared (a tank's outline and pattern). Blind to single frames. Source: as the curves'.
+    """
+    change = {}
     for name, curve in curves.items():
-        end = curve[-last:][np.isfinite(curve[-last:])]
+        values = curve[part][np.isfinite(curve[part])]
         never = meaning.subject == "tank" and name in ("shape", "texture")
-        change[name] = float(np.median(end)) if len(end) and not never else math.nan if never else math.inf
+        change[name] = math.nan if never else float(np.median(values)) if len(values) else math.inf
     return change
 
 

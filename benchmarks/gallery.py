@@ -11,6 +11,12 @@ from minit2v.evaluation import draw_prompts, generate_all
 from minit2v.pipeline import TextToVideo
 
 
+def write_sheet(clips, path: str | Path, columns: int = 3) -> None:
+    """A contact sheet of clips as a small png: five moments of each, and the oracle's verdict."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(clips, columns=columns, moments=5).quantize(128).save(path, optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--system", default="sora")
@@ -20,8 +26,7 @@ def main() -> None:
     options = parser.parse_args()
     system = TextToVideo.from_pretrained(options.system)
     clips = generate_all(system, draw_prompts(options.n, "held-out", system.world, options.seed), options.seed)
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(clips, columns=3, moments=5).quantize(128).save(options.out, optimize=True)
+    write_sheet(clips, options.out)
     right = sum(all(clip.matches.values()) for clip in clips)
     print(f"{options.out}: {right} of {len(clips)} clips show all that their prompts ask for")
 

@@ -29,6 +29,8 @@ from minit2v.physics import finite_mean
 from minit2v.pipeline import TextToVideo
 from minit2v.request import Sliding
 from minit2v.world.captions import parse
+from minit2v.world.oracle import judge
+from minit2v.world.scenes import STANDARD
 
 WAYS = {
     "the last frame alone": Sliding(1),
@@ -62,7 +64,7 @@ def drift_of(clip: Clip) -> dict[str, np.ndarray]:
     squares = np.where(known, units, 0) ** 2
     identity = np.sqrt(squares.sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     identity = np.where(gone, LOST["identity"], np.minimum(identity, LOST["identity"]))
-    size = meaning.size or clip.reading.size
+    size = meaning.size or judge(clip.frames[: STANDARD.frames], clip.world).size  # as it begins, which all ways share
     same = [stayed(typical(curves, meaning, part), size, (*KEPT, "shape")) for part in parts]
     means = {"color": color, "identity": identity}
     return {name: np.array([curve[part].mean() for part in parts]) for name, curve in means.items()} | {

@@ -121,7 +121,7 @@ CLAIMS = {
     "hold": Claim(
         "Where a picture holds the clip firmly, motion is stiff",
         "hold on the first frame: 1 minus the noise on it", (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0), 1.0, by_hold,
-        "stiffness: 0 moves as asked, 1 stands still", stiff, +1, ("sora", "pika"), pictures=True,
+        "stiffness: 0 moves as asked, 1 stands still", stiff, +1, ("sora", "pika", "pika-unet"), pictures=True,
     ),
     "text": Claim(
         "Where the text steers the clip hard, motion is stiff",
@@ -230,7 +230,7 @@ def draw(results: dict[str, dict[str, dict]], path: Path) -> None:
 
     looks = {
         "sora": ("blue", "o", "-"), "gen2": ("red", "s", "--"), "gen3": ("orange", "^", "-."),
-        "pika": ("green", "v", ":"),
+        "pika": ("green", "v", ":"), "pika-unet": ("pink", "P", "--"),
     }  # fmt: skip
     canvas = Figure(figsize=(3.3 * len(results), 3.4), layout="constrained")
     panels = np.atleast_1d(canvas.subplots(1, len(results)))

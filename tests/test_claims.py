@@ -61,7 +61,9 @@ def test_each_knob_has_seven_settings_and_three_near_the_default(claim):
 def test_the_defaults_are_those_of_the_recipes():
     assert claims.CLAIMS["steps"].default == Sampling().steps == SORA.sampling.steps
     assert claims.CLAIMS["guidance"].default == claims.CLAIMS["text"].default == SORA.sampling.guidance
-    assert {name for claim in claims.CLAIMS.values() for name in claim.systems} == {"sora", "gen2", "gen3", "pika"}
+    assert {name for claim in claims.CLAIMS.values() for name in claim.systems} == {
+        "sora", "gen2", "gen3", "pika", "pika-unet"
+    }  # fmt: skip
 
 
 # --- Systems whose answer is known ----------------------------------------------------------------------------

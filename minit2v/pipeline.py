@@ -268,7 +268,7 @@ class TextToVideo:
     def condition(self, given: Sequence[Given], noise: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """What a U-Net is told of the first pictures, beside `noise` (b, f, c, h, w); zeros, if there are none. The
         noise on them is drawn after that of the clip, and is another."""
-        if not given:
+        if not has_first(given):
             return torch.zeros_like(torch.cat([noise, noise[:, :, :1]], dim=2))  # (b, f, c + 1, h, w)
         source = self.encode([one.first for one in given])[:, 0]  # (b, c, h, w)
         level = torch.full((len(source),), float(given[0].noise)).to(source)

@@ -139,6 +139,15 @@ def test_a_picture_comes_beside_all_frames(pictured):
     assert all((red - one).abs().max() > 1e-3 for one in rough) and not torch.equal(*rough)
 
 
+def test_whole_clips_come_from_a_picture_or_without_one(pictured):
+    clips = []
+    for given in [], [Given(picture())]:
+        clips.append(pictured.generate_batch([PROMPT], [1], steps=1, given=given)[0].frames)
+        latents = pictured.denoise(pictured.request([PROMPT], [1], steps=1, given=given))
+        assert np.array_equal(clips[-1], pictured.decode(latents)[0])
+    assert not np.array_equal(*clips)
+
+
 def test_the_condition_is_the_picture_and_a_mask(pictured, monkeypatch):
     seen = []
     forward = pictured.model.denoiser.forward

@@ -3,9 +3,10 @@
     python3 course.py run [PROMPT]       make a clip from a prompt, and show what is in it
     python3 course.py test [ARGUMENT..]  check the code, run the tests and the notebooks
     python3 course.py lab [ARGUMENT..]   open the notebooks in the browser
+    python3 course.py exercises [ARG..]  write exercises/ anew from solutions/
 
 The first start makes the folder .venv and installs into it (about 1.5 GB, two to three minutes); after
-that a start takes seconds. Further arguments go to `minit2v generate`, pytest or JupyterLab.
+that a start takes seconds. Further arguments go to `minit2v generate`, pytest, JupyterLab or the generator.
 """
 
 # Standard library only, and no syntax newer than Python 3.6: an old Python must get as far as the message.
@@ -23,7 +24,7 @@ PROMPT = "a large red ball moves right"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OLDEST, NEWEST = (3, 11), (3, 14)  # what the versions in constraints.txt are built for
 THIS = sys.version.split()[0]
-EXTRAS = {"run": ["course"], "test": ["course", "test"], "lab": ["course"]}
+EXTRAS = {"run": ["course"], "test": ["course", "test"], "lab": ["course"], "exercises": ["course"]}
 STAMP = "minit2v-stamp.json"  # in .venv, written last: an environment without it is half made
 PROBE = """
 import sys, importlib.util
@@ -41,7 +42,7 @@ def main(arguments=None):
             raise Stop(f"this is Python {THIS}, and the course needs 3.11 or newer: see python.org/downloads")
         options, rest = parse(sys.argv[1:] if arguments is None else arguments)
         python = set_up(ROOT, EXTRAS[options.command], options.cpu_index)
-        return {"run": run, "test": test, "lab": lab}[options.command](python, rest)
+        return {"run": run, "test": test, "lab": lab, "exercises": exercises}[options.command](python, rest)
     except (Stop, OSError) as error:
         print("course.py: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
@@ -51,7 +52,7 @@ def main(arguments=None):
 
 
 def parse(arguments):
-    usage = "python3 course.py {run,test,lab} [--cpu-index[=URL]] [ARGUMENT ..]"
+    usage = "python3 course.py {run,test,lab,exercises} [--cpu-index[=URL]] [ARGUMENT ..]"
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(None, usage, __doc__, formatter_class=raw, allow_abbrev=False)
     parser.add_argument("command", choices=list(EXTRAS), help=argparse.SUPPRESS)
@@ -173,7 +174,7 @@ def pip_has_its_own_places(python):
     return any(name in told for name in ("index-url", "find-links", "no-index"))
 
 
-# --- the three commands ------------------------------------------------------------------------------------
+# --- the commands ------------------------------------------------------------------------------------------
 
 
 def run(python, rest):
@@ -203,6 +204,10 @@ def test(python, rest):
 def lab(python, rest):
     where = [f"--ServerApp.root_dir={ROOT}", "--LabApp.default_url=/lab/tree/notebooks"]
     return start([python, "-m", "jupyterlab", *where, *rest])[0]
+
+
+def exercises(python, rest):
+    return start([python, "-m", "minit2v.exercises.generate", *rest])[0]
 
 
 def start(command, folder=ROOT, keep_output=False):

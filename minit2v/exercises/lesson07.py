@@ -50,8 +50,8 @@ def scores(learner):
     "07.2", "saving(frames, places)", "What factorising saves", difficulty=3, importance=5, minutes=10,
     hints=(
         "Compare one full layer with what takes its place: not one layer, but two.",
-        "full is (T · P)². Factorised is a spatial layer and a temporal one: T · P² + P · T². Divide.",
-        "Shortened: T · P / (T + P).",
+        "With T frames of P places: which of the three counts of 07.1 stands above the fraction, which two below it?",
+        "(T · P)² / (T · P² + P · T²). Shortened, that is T · P / (T + P).",
     ),
 )
 def saving(learner):

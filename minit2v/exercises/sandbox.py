@@ -78,6 +78,10 @@ class Guest:
             guest.write_message(self._to, message)
         return self._next()
 
+    def allow(self, seconds: float) -> None:
+        """From now on, it has so much time."""
+        self._deadline = time.monotonic() + seconds
+
     def _next(self) -> bytes:
         try:
             message = self.inbox.get(timeout=max(0.0, self._deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The command line: `minit2v generate | evaluate | world | judge | train | cost`.
+"""The command line: `minit2v generate | evaluate | world | judge | train | check | cost`.
 
 Results go to stdout, with --json as one JSON object; progress goes to stderr. Exit codes: 0 is success, 2 a wrong
 input, told in one line, 130 a stop by Ctrl-C, 1 anything else. Nothing heavy is imported before it is needed: a
@@ -118,8 +118,22 @@ def parser() -> Parser:
     learn.add_argument("--bf16", action="store_true", help="half precision, where the machine multiplies it natively")
     learn.add_argument("--compile", action="store_true", help="fuse operations; needs a C++ compiler")
     learn.add_argument("--threads", type=int, metavar="N", help="of torch; default: its own choice")
+
+    mark = command("check", _mark, "Grade notebooks with exercises: one, or a folder of them.")
+    mark.add_argument("path", metavar="NOTEBOOK|FOLDER", help="what learners handed in")
+    mark.add_argument("--csv", metavar="FILE", help="also a table, one line for each task")
+    mark.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for judging a task (default 5)")
+    mark.add_argument("--cell-seconds", type=float, default=30.0, metavar="S", help="for running a cell (default 30)")
+    mark.add_argument("--seed", type=int, default=1, metavar="N", help="of the random inputs (default 1)")
+
     _cost(command("cost", commands.cost, "Count what a clip costs, from pixels and tokens to seconds and money."))
     return top
+
+
+def _mark(options) -> None:
+    from minit2v.exercises import grade
+
+    grade.command(options)
 
 
 def _cost(sub) -> None:

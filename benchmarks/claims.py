@@ -154,7 +154,7 @@ def tried(claim: Claim, system: TextToVideo, n: int, seeds: int, seed: int, sett
         clips = claim.turn(system, sources * seeds, setting, seed)
         effects.append(per_prompt([claim.measure(clip) for clip in clips], n))
         motions.append(per_prompt([motion(clip) for clip in clips], n))
-        tell(f"{system.name}, {claim.knob}, {setting:g}: {finite_mean(effects[-1]):.3f}")
+        tell(f"{system.name}, {claim.knob.split(':')[0]} {setting:g}: {finite_mean(effects[-1]):.3f}")
     real = [Clip(system.decode(system.encode([source.clip]))[0], source.prompt) for source in sources[:CONTROLS]]
     return result(claim, settings, np.array(effects), np.array(motions)) | {
         "real": _json(finite_mean([claim.measure(clip) for clip in real])),

@@ -117,7 +117,7 @@ def lines_of(results: dict) -> list[str]:
     shown = sorted({*(2**power for power in range(1, 10) if 2**power < seconds), seconds})
     lines = []
     for name, title in PANELS.items():
-        lines += [f"## {title.capitalize()}", "", f"| way | {' | '.join(f'{second} s' for second in shown)} |"]
+        lines += [f"## {title[0].upper()}{title[1:]}", "", f"| way | {' | '.join(f'{second} s' for second in shown)} |"]
         lines += ["|---" * (len(shown) + 1) + "|"]
         for way, found in results.items():
             ends = ((found[name]["mean"][second - 1], *found[name]["bands"][second - 1]) for second in shown)

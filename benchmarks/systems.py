@@ -17,11 +17,11 @@ its last run. Systems that start from a picture get the first frame of the promp
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from bars import LONG, bar_lines, number
 from gallery import write_sheet
 
 from minit2v.checkpoints import FOLDER, available, path_of, sha256
@@ -36,7 +36,6 @@ from minit2v.world.captions import parse
 from minit2v.world.render import render
 from minit2v.world.scenes import scene
 
-LONG = 69  # frames: more than four times those of training
 SHEET = 12  # clips on a contact sheet
 
 
@@ -154,56 +153,6 @@ def file_name(row: Row) -> str:
     return row.name.replace(", ", "-").replace(" ", "-")
 
 
-# ---- bars ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What must be shown: a figure of the results, and the least that it must be."""
-
-    what: str
-    least: float
-    value: Callable[[dict], float]
-
-
-def ratio(above: float | None, below: float | None) -> float | None:
-    """How many times more; what lies at the level of real clips counts as a hundredth."""
-    return None if above is None or below is None else above / max(below, 0.01)
-
-
-BARS = [
-    *(Bar(f"{name}: adherence", 0.75, lambda found, name=name: found[name]["adherence"])
-      for name in ("sora", "gen2", "gen3", "veo")),
-    Bar("gen2: flicker, temporal layers off over on", 5,
-        lambda found: ratio(found["gen2, temporal layers off"]["flicker"], found["gen2"]["flicker"])),
-    Bar("gen2, temporal layers off: single frames right", 0.9,
-        lambda found: found["gen2, temporal layers off"]["single_frames"]),
-    Bar("gen2, temporal layers off: identity drift, where 1 is as far off as one would not accept", 1,
-        lambda found: found["gen2, temporal layers off"]["drift"]),
-    Bar("gen2 over gen3: drift in excess of real clips", 1.3,
-        lambda found: ratio(found["gen2"]["drift_excess"], found["gen3"]["drift_excess"])),
-    Bar("gen2 over gen3: roughness in excess of real clips", 1.3,
-        lambda found: ratio(found["gen2"]["roughness_excess"], found["gen3"]["roughness_excess"])),
-    Bar("pika: unseen pictures kept to the last frame", 0.8, lambda found: found["pika"]["pictures"]["kept"]),
-    Bar("pika: speed ratio, median", 0.7, lambda found: found["pika"]["pictures"]["motion"]),
-    Bar("veo: camera command obeyed", 0.85, lambda found: found["veo"]["camera"]),
-    Bar(f"veo, {LONG} frames: identity held at the last frame", 0.7, lambda found: found["veo"]["long"]["held"]),
-    Bar("sora: permanence behind the pillar", 0.8, lambda found: found["sora"]["permanence"]),
-]  # fmt: skip
-
-
-def bar_lines(results: dict) -> list[str]:
-    lines = ["| what | bar | measured | |", "|---|---|---|---|"]
-    for bar in BARS:
-        try:
-            value = bar.value(results)
-            verdict = "reached" if value is not None and value >= bar.least else "not reached"
-        except KeyError:
-            value, verdict = None, "no weights yet"
-        lines.append(f"| {bar.what} | {bar.least:g} | {number(value)} | {verdict} |")
-    return lines
-
-
 # ---- the page --------------------------------------------------------------------------------------------------
 
 COLUMNS = {
@@ -224,10 +173,6 @@ COLUMNS = {
 
 
 NONE = ["no weights yet", *[""] * (len(COLUMNS) - 1)]
-
-
-def number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
 
 
 def trained(run: dict) -> str:

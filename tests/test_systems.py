@@ -22,6 +22,7 @@ from minit2v.unet import UNetConfig
 from minit2v.vae import VAE
 
 benchmark_files.load("gallery")
+bars = benchmark_files.load("bars")
 systems = benchmark_files.load("systems")
 PROMPT = "a large dotted red ball spins, the camera pushes in"
 
@@ -118,12 +119,13 @@ def test_what_starts_from_a_picture_gets_the_first_frame_of_its_scene():
 
 
 def test_bars_say_what_is_reached_what_is_not_and_what_lacks_weights():
-    found = {"sora": {"adherence": 0.8, "permanence": 0.5}, "gen2": {"adherence": 0.1, "flicker": 1.0},
+    found = {"sora": {"adherence": 0.8, "permanence": 0.5}, "gen2": {"adherence": 0.1, "flicker": 1.0, "motion": 1.5},
              "gen2, temporal layers off": {"flicker": 6.0, "single_frames": None, "drift": 2.0}}  # fmt: skip
-    lines = {line.split(" | ")[0].strip("| "): line for line in systems.bar_lines(found)}
+    lines = {line.split(" | ")[0].strip("| "): line for line in bars.bar_lines(found)}
     assert lines["sora: adherence"].endswith("| 0.80 | reached |")
     assert lines["sora: permanence behind the pillar"].endswith("| 0.50 | not reached |")
     assert lines["gen2: flicker, temporal layers off over on"].endswith("| 6.00 | reached |")
+    assert lines["gen2: speed ratio, median"].endswith("| 0.8–1.25 | 1.50 | not reached |")
     assert lines["gen2, temporal layers off: single frames right"].endswith("| – | not reached |")
     assert lines["veo: camera command obeyed"].endswith("| – | no weights yet |")
 

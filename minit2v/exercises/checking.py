@@ -46,17 +46,21 @@ class Verdict:
         """Nothing: `check` has printed it."""
 
 
-def check(id: str, function, seconds: float = 5.0, memory: int | None = 2**30, seed: int = 0, method=None) -> Verdict:
+def check(
+    id: str, function, seconds: float = 5.0, memory: int | None = 2**30, seed: int = 0, method=None, quiet=False
+) -> Verdict:  # fmt: skip
     """Tests an answer on random inputs; prints and returns the verdict, within `seconds`.
 
     The function runs in a process of its own, with `memory` bytes on top of what the notebook has. seed: of the inputs.
-    method: "fork" or "fresh", how that process is made (see `sandbox`). Raises `UserError` for an unknown task or
-    something that is no function.
+    method: "fork" or "fresh", how that process is made (see `sandbox`). quiet: print nothing. Raises `UserError` for an
+    unknown task or something that is no function.
     """
     verdict = judge(id, function, seconds, memory, seed, method)
-    print(verdict)
-    if verdict.printed and not verdict.right:
-        print("  Your function printed:\n" + "\n".join(f"  | {line}" for line in verdict.printed.splitlines()[:12]))
+    if not quiet:
+        print(verdict)
+        if verdict.printed and not verdict.right:
+            lines = verdict.printed.splitlines()[:12]
+            print("  Your function printed:\n" + "\n".join(f"  | {line}" for line in lines))
     return verdict
 
 

@@ -21,6 +21,7 @@ import torch
 from minit2v.exercises import carry, wire
 
 LENGTH = struct.Struct(">Q")  # before every message, its size
+READY = b"ready"  # the first message of a process
 FORBIDDEN = {
     "os.system": "start programs", "subprocess.Popen": "start programs", "os.exec": "start programs",
     "os.posix_spawn": "start programs", "os.startfile": "start programs", "os.fork": "start processes",
@@ -182,7 +183,10 @@ def main() -> None:
     first = read_message(source)
     if first is None:
         return
-    job, memory, writable = pickle.loads(first)
+    try:
+        job, memory, writable = pickle.loads(first)
+    except Exception as error:  # it needs something that is not here, such as a module beside the notebook
+        return write_message(target, f"{type(error).__name__}: {error}".encode())
     settle(memory, writable)
-    write_message(target, b"ready")
+    write_message(target, READY)
     job.serve(lambda: read_message(source), lambda message: write_message(target, message))

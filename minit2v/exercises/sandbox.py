@@ -21,6 +21,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 
+from minit2v.errors import UserError
 from minit2v.exercises import guest
 
 METHOD = "fork" if sys.platform.startswith("linux") else "fresh"
@@ -69,7 +70,9 @@ class Guest:
         self._ear = threading.Thread(target=self._overhear, daemon=True)
         self._ear.start()
         self._deadline = time.monotonic() + START
-        self._next()  # it says that it is ready
+        if (said := self._next()) != guest.READY:
+            self.end()
+            raise UserError(f"the function cannot be taken to a process of its own ({said.decode()})")
         self._deadline = time.monotonic() + self.limits.seconds
 
     def ask(self, message: bytes) -> bytes:
@@ -198,7 +201,7 @@ def _live(job, limits, its_in, its_out, its_said, not_its) -> None:
         with suppress(OSError):
             os.chdir(limits.writable or "/")
         guest.settle(limits.memory, limits.writable)
-        guest.write_message(its_out, b"ready")
+        guest.write_message(its_out, guest.READY)
         job.serve(lambda: guest.read_message(its_in), lambda message: guest.write_message(its_out, message))
         code = 0
     except BaseException:

@@ -286,7 +286,7 @@ def _task(recipe, settings, folder, options, group):
         task = DenoiserTask(recipe, None, load_vae(options.vae or recipe.vae, recipe.world), options.start)
     group.first_does(lambda: claim(folder, recipe_of(task, settings), options.resume, FREE))
     if isinstance(task, DenoiserTask):
-        where, encode = folder / "latents", (task.vae, options.clips, WORLDS[recipe.world])
+        where, encode = Path(options.latents or folder / "latents"), (task.vae, options.clips, WORLDS[recipe.world])
         group.first_does(lambda: fill_cache(where, *encode, seed=options.seed, long=recipe.long) and None)
         task.cache = LatentCache(where)
     return task

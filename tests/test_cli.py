@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_system import TINY, TINY_VAE, save_tiny
+from PIL import Image
+from tiny_system import TINY, TINY_IMAGE_VAE, TINY_STILLS, TINY_UNET, TINY_VAE, save_tiny
 
 from minit2v import Clip, __version__, cli, commands, media, recipes
 from minit2v.checkpoints import load_weights
@@ -296,9 +297,27 @@ def test_train_a_vae_then_a_system_then_generate_with_it(run, small_recipes):
     assert told["system"] == "tiny"
 
 
-def test_generate_from_a_picture_says_what_was_done_to_it(run, tiny):
-    from PIL import Image
+def test_train_in_stages_on_the_same_latents_then_generate(run, small_recipes, monkeypatch):
+    for recipe in TINY_STILLS, replace(TINY_UNET, freeze="spatial"):
+        monkeypatch.setitem(recipes.SYSTEMS, recipe.name, recipe)
+    monkeypatch.setitem(recipes.VAES, "tiny-image-vae", TINY_IMAGE_VAE)
+    assert run("train", "--system", "tiny-image-vae", "--out", "vae", "--json")[0] == 0
+    words = ["train", "--vae", "vae", "--clips", 8, "--latents", "latents", "--json"]
+    code, out, _ = run(*words, "--system", "tiny-stills", "--out", "stills")
+    assert code == 0 and {"looks", "color"} <= set(json.loads(out)["scores"])
+    wrong(run(*words, "--system", "tiny-unet", "--out", "clips"), "tiny-unet", "--start")
+    made = Path("latents/latents.npy").stat().st_mtime_ns
+    assert run(*words, "--system", "tiny-unet", "--start", "stills", "--out", "clips")[0] == 0
+    assert Path("latents/latents.npy").stat().st_mtime_ns == made and not Path("clips/latents").exists()
+    assert json.loads(Path("clips/recipe.json").read_text())["origin"] == {"start": "stills"}
+    code, out, _ = run("generate", PROMPT, "--system", "clips", "--vae", "vae", "--out", "a.npz", "--json")
+    assert code == 0 and json.loads(out)["system"] == "tiny-unet"
+    Image.new("RGB", (64, 64), "red").save("red.png")
+    words = ["generate", PROMPT, "--system", "clips", "--vae", "vae", "--image", "red.png", "--out", "a.npz"]
+    wrong(run(*words), "'tiny-unet' makes clips from a prompt alone", "'sora'")
 
+
+def test_generate_from_a_picture_says_what_was_done_to_it(run, tiny):
     Image.new("RGB", (100, 80), "red").save("red.png")
     words = ["generate", PROMPT, "--system", tiny, "--out", "a.npz", "--json"]
     code, out, _ = run(*words, "--image", "red.png")

@@ -118,7 +118,7 @@ def plan(model: OpenModel | None, denoiser=None, vae=None) -> dict[str, str]:
     return {
         "text encoder": said.reads + (f" ({words})" if words else ""),
         "text enters by": said.enters,
-        "VAE": f"{time}·{space}·{space}, {channels} channels, {kind}",
+        "VAE": f"{time}·{space}·{space}, {channels} ch., {kind}",
         "patch": "none: U-Net" if model and model.architecture in U_NETS else "·".join(map(str, patch)),
         "attention": said.looks,
         "positions": said.places,
@@ -148,8 +148,8 @@ def module_table(chosen: Sequence[str], ours: dict[str, str]) -> Html:
         theirs = plan(model)
         marks = same(theirs, ours)
         rows.append([short(model), *(f"✓ {text}" if marks.get(room) else text for room, text in theirs.items())])
-    rows.append(["where in ours", *ROOMS.values()])
-    return table(["", *ROOMS], rows, "Module for module. ✓: the same as ours")
+    rows.append(["where in ours", *(f"{place.partition('.')[0]}.py" for place in ROOMS.values())])
+    return table(["", *ROOMS], rows, "Module for module. ✓: the same as ours; ch.: channels")
 
 
 def at_their_size(model: OpenModel) -> tuple[Cost, Cost]:
@@ -161,7 +161,8 @@ def at_their_size(model: OpenModel) -> tuple[Cost, Cost]:
         channels=model.vae.channels, patch=model.patch, dim=d, layers=config["num_layers"],
         heads=config["num_attention_heads"], text_dim=d, mlp_ratio=hidden,
     )  # fmt: skip
-    return forward(model).total, models.transformer(ours, model.latents, sum(model.conditions.values()))
+    made = models.transformer(ours, model.latents, sum(model.conditions.values()))
+    return forward(model).total, Cost(**{field.name: int(getattr(made, field.name)) for field in fields(Cost)})
 
 
 # ---- cost for cost -------------------------------------------------------------------------------------------------
@@ -281,28 +282,63 @@ def ladder(chosen: Sequence[str], ours: tuple[ClipShape, int, int] | None = None
     return described(canvas, f"Numbers in the pixels, numbers in the latents, and tokens of each system. {said}.")
 
 
+# ---- who has which room --------------------------------------------------------------------------------------------
+
+
+def matrix(ours: dict[str, str]) -> Figure:
+    """All models, by year, and the rooms but the text encoder: blue with a ✓ where it is as ours, else what it is."""
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.patches import Rectangle
+
+    from minit2v.lab.drawings import described
+
+    rows, columns = by_year(), [room for room in ROOMS if room != "text encoder"]
+    canvas = Canvas(figsize=(9.8, 0.235 * len(rows) + 0.5))
+    axes = canvas.add_axes((0, 0, 1, 1))
+    left, said = 2.5, []
+    axes.set(xlim=(0, left + len(columns) + 0.02), ylim=(len(rows) + 0.1, -1))
+    axes.axis("off")
+    for j, room in enumerate(columns):
+        axes.text(left + j + 0.5, -0.45, room, ha="center", va="center", fontsize=8.5, weight="bold")
+    for i, name in enumerate(rows):
+        model = find(name)
+        theirs = plan(model)
+        marks = same(theirs, ours)
+        axes.text(left - 0.08, i + 0.5, f"{short(model)}, {model.year}", ha="right", va="center", fontsize=8.5)
+        for j, room in enumerate(columns):
+            text = "✓" if marks[room] else theirs[room].split(", ")[0].removesuffix(" in time")
+            face = COLORS["sky"] if marks[room] else "#f2f2f2"
+            axes.add_patch(Rectangle((left + j + 0.02, i + 0.05), 0.96, 0.9, facecolor=face, lw=0))
+            axes.text(left + j + 0.5, i + 0.52, text, ha="center", va="center", fontsize=7.5)
+        said.append(f"{short(model)} {sum(marks.values())}")
+    about = f"{len(rows)} published models by year, and which of {len(columns)} rooms each has in common with ours"
+    return described(canvas, f"{about}: {', '.join(said)}. The older ones share little, the newer ones most.")
+
+
+def by_year() -> list[str]:
+    """The names of all models, the oldest first."""
+    return sorted(names(), key=lambda name: (find(name).year, name))
+
+
 # ---- the reader ----------------------------------------------------------------------------------------------------
 
 
 class Reader:
     """Any published model beside ours, room by room and cost by cost: `widget` is live, `still` a picture.
 
-    ours: the `plan` of our system. chosen: who is in the picture."""
+    ours: the `plan` of our system."""
 
-    def __init__(self, ours: dict[str, str], chosen: Sequence[str], size: tuple[ClipShape, int, int]):
-        self.ours, self.chosen, self.size, self._widget = ours, tuple(chosen), size, None
+    def __init__(self, ours: dict[str, str]):
+        self.ours, self._widget = ours, None
 
     @property
     def widget(self):
-        """Two ipywidgets sliders, for the model and for the seconds; arrow keys move them."""
+        """An ipywidgets slider over the models, by year; arrow keys move it."""
         if self._widget is None:
             import ipywidgets
 
             style = dict(style={"description_width": "70px"}, layout={"width": "520px"})
-            by_year = sorted(names(), key=lambda name: (find(name).year, name))
-            self.slider = ipywidgets.SelectionSlider(
-                options=by_year, value="wan2.1-t2v-1.3b", description="model", **style
-            )
+            self.slider = ipywidgets.SelectionSlider(options=by_year(), description="model", **style)
             view = ipywidgets.HTML(self.page(self.slider.value))
             self.slider.observe(lambda change: setattr(view, "value", self.page(change["new"])), "value")
             self._widget = ipywidgets.VBox([self.slider, view])
@@ -326,8 +362,8 @@ class Reader:
 
     @property
     def still(self) -> Figure:
-        """The ladder of the chosen models."""
-        return ladder(self.chosen, self.size)
+        """Who has which room."""
+        return matrix(self.ours)
 
     def __repr__(self) -> str:
         return f"{len(names())} published models, one at a time"

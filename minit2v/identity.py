@@ -38,7 +38,7 @@ def sample(images: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _rings(images: np.ndarray, mask: np.ndarray, radii: int = 20, angles: int = 48) -> np.ndarray:
     """images (t, h, w) around the mask's centroid: (t, radii, angles), out to 1.8 radii of a disc of its area.
 
-    Place and size are divided out; a turn of the subject is a shift along the last axis.
+    Place and size are divided out; a turn of the subject is a shift along the last axis. Outside the picture is 0.
     """
     height, width = mask.shape[1:]
     rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
@@ -48,7 +48,8 @@ def _rings(images: np.ndarray, mask: np.ndarray, radii: int = 20, angles: int = 
     angle = 2 * np.pi * np.arange(angles) / angles
     x = x[:, None, None] + radius[..., None] * np.cos(angle)
     y = y[:, None, None] + radius[..., None] * np.sin(angle)
-    return sample(images[..., None].astype(np.float32), x, y)[..., 0]
+    framed = np.pad(images.astype(np.float32), ((0, 0), (1, 1), (1, 1)))  # what touches the border must end there
+    return sample(framed[..., None], x + 1, y + 1)[..., 0]
 
 
 def _radius(radii: int) -> np.ndarray:

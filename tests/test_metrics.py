@@ -347,6 +347,17 @@ def test_what_was_wrong_from_the_start_is_the_same_and_not_as_asked(staged):
     assert all(map(math.isnan, held(clip[:17], LASTING["tank"]).values()))
 
 
+def test_an_outline_that_touches_the_border_ends_there():
+    whole = scene(parse("a large red box stands still on a checkered floor"), 0)
+    width = whole.width[0]
+    place = np.stack([np.linspace(width / 2 - 32.5, 0, 17), np.zeros(17)], axis=1)  # half a px beyond the left border
+    clip, meaning = render(replace(whole, position=place)), whole.meaning
+    track = see(clip)
+    assert track.mask[0, :, 0].sum() > 20 and not track.visible[0] and track.visible[-1]
+    change = identity.at_end(clip, track, meaning)
+    assert change["shape"] < 0.1 and identity.stayed(change, "large") == 1
+
+
 def test_a_subject_that_leaves_is_not_held(staged):
     clip = render(staged["dog"])
     gone = np.concatenate([clip[:60], render(replace(staged["dog"], position=staged["dog"].position + 200))[60:]])

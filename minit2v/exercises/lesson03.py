@@ -45,6 +45,8 @@ def latent_numbers(learner):
     def part(i):
         return lambda **sizes: pair(learner(*sizes.values()), names)[i]
 
+    if pair(learner(*base.values()), names)[::-1] == (24, 24 * 48 * 40 * 4):
+        raise Wrong("The two numbers stand in the wrong order: (frames, numbers) is asked for.")
     growth(part(0), base, dict(seconds=1, fps=1, height=0, width=0, channels=0), "number of frames")
     growth(part(1), base, dict(seconds=1, fps=1, height=1, width=1, channels=1), "count of latent numbers")
     for sizes in ((2, 12, 48, 48, 4), (4, 16, 64, 64, 4), (3, 8, 10, 20, 16)):
@@ -106,6 +108,8 @@ def _misfit(found, due, given):
         return f"{asked}. The second size counts the numbers at one latent place, and that is `channels`."
     if (h, w) == (due[3], due[2]):
         return f"{asked}. Height and width are exchanged."
+    if h * factor**2 == height and w * factor**2 == width:
+        return f"{asked}. Each side is divided by the factor twice; once is enough."
     if h * w * factor == height * width:
         return f"{asked}. The factor divides both sides of a frame, height and width; in yours it divides only one."
     if (h, w) == (height, width):
@@ -187,7 +191,8 @@ def temporal_scores(learner):
         growth(scores, base, powers, what)
     except Wrong as wrong:
         frames = base["frames"]
-        squared = " Over time, each of the frames looks at all of them." if "`frames`" in str(wrong) else ""
+        many = " Over time, each of the frames looks at all of them, itself included."
+        squared = many if "`frames`" in str(wrong) else ""
         spatial = " Height and width count the places, and a place looks at itself only, in other frames." \
             if "`height`" in str(wrong) or "`width`" in str(wrong) else ""
         if number(scores(**base)) * 2 == frames * (frames + 1) * 5 * 7 * 4 * 3:

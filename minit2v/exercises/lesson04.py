@@ -51,8 +51,8 @@ def _padded_too_much(y, x, due):
     extra, wanted = y.shape[1] - x.shape[1], due[1] - x.shape[1]
     if extra != wanted:
         raise Wrong(
-            f"You add {extra} frames, and a kernel of {wanted + 1} needs {wanted}: it sees its own frame and {wanted} "
-            "others, so that the convolution gives back as many frames as came in."
+            f"You add {extra} frames for a kernel of {wanted + 1}, and it needs {wanted}: one less than the kernel, "
+            "whatever the kernel is, for it sees its own frame as well."
         )
 
 
@@ -148,6 +148,15 @@ def _check_reach(learner, x, weight, bias, before):
     still[place[0], :, place[1], place[2]] = False
     if still.any():
         raise Wrong("When one place is disturbed, other places move: this convolution goes along time only.")
+    last = x.clone()
+    last[:, -1] += 1.0
+    after = tensor(learner(last, weight, bias), before.shape, "bfhwc")
+    early = (after[:, :-1] - before[:, :-1]).abs().amax(dim=(0, 2, 3, 4)) > 1e-5
+    if early.any():
+        raise Wrong(
+            f"When the last frame is disturbed, frame {int(early.nonzero()[0])} moves: the beginning of the clip looks "
+            "into the future. What lies before frame 0 must be zeros, not the end of the clip."
+        )
     if heard != [t, t + 1, t + 2]:
         told = ", ".join(map(str, heard)) or "none at all"
         raise Wrong(f"When frame {t} is disturbed, frames {t}, {t + 1} and {t + 2} must hear of it. Yours: {told}.")
@@ -246,7 +255,7 @@ def kl(learner):
     zero = at(0, 0)
     if abs(zero) > 1e-4:
         raise Wrong(f"Where the latents are standard normal already (mean 0, log-variance 0), the divergence is 0; "
-                    f"yours is {zero:.4g}. Which constant is missing, or too many?")
+                    f"yours is {zero:.4g}. Which constant is missing, or which of the terms is another one?")
     _check_means(at, math.prod(shape))
     for log_v in (-2.0, 1.0, 0.5):
         found, wanted = at(0, log_v), due(0, log_v)

@@ -303,7 +303,9 @@ def shift_sigma(learner):
     sigma = torch.linspace(0, 1, 21)
     same = tensor(learner(sigma, 1.0), sigma.shape, "n")
     if not near(same, sigma):
-        raise Wrong(f"A shift of 1 must change nothing, and with it your function makes {float(same[10]):.3g} of 0.5.")
+        worst = int((same - sigma).abs().argmax())
+        made, of = float(same[worst]), float(sigma[worst])
+        raise Wrong(f"A shift of 1 must change nothing, and with it your function makes {made:.3g} of {of:.3g}.")
     for shift in (4.0, 7.0, 0.5):
         moved = tensor(learner(sigma, shift), sigma.shape, "n")
         for end in (0, -1):

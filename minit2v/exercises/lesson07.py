@@ -40,7 +40,9 @@ def scores(learner):
             if found != due:
                 diagonal = {due - frames * places: "a token looks at itself as well"}
                 half = {frames * places * (due // (frames * places) + 1) // 2: "A looks at B, and B at A: two scores"}
-                why = {**half, **diagonal}.get(found, "how often is each pair counted")
+                times = Fraction(found) / due
+                why = f"{float(times):g} times as many as one head of one layer computes"
+                why = {**half, **diagonal}.get(found, why)
                 raise Wrong(f'For {frames} frames of {places} places, "{layout}" has {due:,} scores, and you count '
                             f"{found:,}: {why}.")
     return "Time squared, space squared, or both: the layout decides which."
@@ -118,6 +120,7 @@ def _through(frames, places, window, found, pairs):
         pairs - frames: "which leaves out that a frame sees itself",
         sum(abs(i - j) < window for i in range(frames) for j in range(frames)): f"as many as through a window of "
         f"{window - 1}: a frame that is exactly {window} away is seen as well",
+        2 * window + 1: "which is what one frame in the middle sees; every frame of the clip looks",
         frames * window: "which leaves out one side of the window, and the frame itself",
         frames * 2 * window: "which leaves out that a frame sees itself, and the ends of the clip",
     }
@@ -133,5 +136,7 @@ def _through(frames, places, window, found, pairs):
                 return f"{told}, {why}.{more}"
     if found > frames**2 * places**2:
         return f"{told}: more than without any window. Frames outside of the clip must not be counted."
+    if pairs < found / places**2 < band:
+        return f"{told}: some of the frames that it sees do not exist. Is the window cut off at both ends of the clip?"
     which = "many" if found > pairs * places**2 else "few"
     return f"{told}, too {which}. Draw the square of {frames} × {frames} frames and color in the band."

@@ -1,5 +1,7 @@
 """Lesson 08, the spacetime transformer: cubes, rotary positions, modulation, and temporal attention by rearranging."""
 
+import math
+
 import torch
 
 from minit2v.exercises.judging import Spy, Wrong, compare, in_words, mixture, near, tensor
@@ -126,7 +128,7 @@ def rotate(learner):
         moved = "the channels come back in another order" if shuffled else "x is changed all the same"
         raise Wrong(f"With all angles 0 nothing may turn, and {moved}.")
     _check_partners(learner, x, y)
-    _check_angles(x, y, angles)
+    _check_angles(learner, x, y, angles)
     compare(y, _turned(x, angles), "band")
     few = learner.draw(4, 6)
     compare(learner(few, angles[:4, :3]), _turned(few, angles[:4, :3]), "nd", "result without batch and heads, (n, d),")
@@ -164,7 +166,7 @@ def _reached(learner, n, d, channel):
     return (y[0, 0, 0].abs() > 1e-3).nonzero().flatten().tolist()
 
 
-def _check_angles(x, y, angles):
+def _check_angles(learner, x, y, angles):
     """By which angle every pair has been turned, and whose angle that is."""
     points = [torch.view_as_complex(t.double().unflatten(-1, (-1, 2)).contiguous()) for t in (x, y)]
     turn, due = (points[1] / points[0]), torch.polar(torch.ones_like(angles.double()), angles.double())
@@ -173,6 +175,13 @@ def _check_angles(x, y, angles):
     if near(torch.view_as_real(turn), torch.view_as_real(due.conj().resolve_conj()).expand(*turn.shape, 2), 1e-3):
         raise Wrong("You turn in the wrong direction: by minus the angle. From (1, 0) an angle of 90° must lead to (0, "
                     "1).")
+    small = torch.full_like(angles, 0.02)
+    slow = tensor(learner(x, small), x.shape, "band").double().unflatten(-1, (-1, 2)).contiguous()
+    factors = (torch.view_as_complex(slow) / points[0]).angle() / 0.02
+    if abs(float(factors[0, 0, 0, 0]) - 1) > 1e-2 and near(factors, factors[0, 0, 0, 0].expand_as(factors), 1e-2):
+        factor = float(factors[0, 0, 0, 0])
+        radians = " The angles are radians already." if abs(factor - math.pi / 180) < 1e-3 else ""
+        raise Wrong(f"You turn {factor:.3g} times as far as the angle says.{radians}")
     whose = _whose(turn[0, 0], due)
     if whose and any(found != own for own, found in whose.items()):
         (place, one), (other, two) = next((own, found) for own, found in whose.items() if own != found)
@@ -258,6 +267,8 @@ def _check_alone(learner, x, shift, scale, nothing):
 def _check_spread(effect, due, name, verb, x):
     if near(effect, due.expand_as(effect), 1e-3):
         return
+    if near(effect, torch.zeros_like(effect), 1e-3):
+        raise Wrong(f"The {name} has no effect at all: is it left out?")
     if near(effect, -due.expand_as(effect), 1e-3):
         raise Wrong(f"The {name} has the wrong sign.")
     b, f, n, d = x.shape
@@ -309,6 +320,7 @@ def temporal_attention(learner):
         _check_sequences(asked, b, f, n, d)
         y = tensor(y, x.shape, "bfnd")
         _check_who_hears(learner, x, y, attention)
+        _check_order(asked, x)
         due = torch.stack([Mean()(x[:, :, i].double()) for i in range(n)], dim=2)
         if near(y, x.double() + due):
             raise Wrong("The tokens are added to the result. That is the block's business; return what attention says.")
@@ -343,6 +355,18 @@ def _check_sequences(asked, b, f, n, d):
     raise Wrong(f"{told}. Over time, a sequence has one token per frame, {f}.")
 
 
+def _check_order(asked, x):
+    """The tokens of a sequence stand in the order of their frames."""
+    rows = {tuple(row.flatten().tolist()) for each in asked for row in each}
+    some = [x[i, :, n] for i in range(x.shape[0]) for n in range(x.shape[2])]
+    if all(tuple(row.flip(0).flatten().tolist()) in rows for row in some):
+        raise Wrong("In your sequences, time runs backwards: the last frame stands first.")
+    if all(tuple(row.flatten().tolist()) not in rows for row in some) and all(
+        sorted(row.flatten().tolist()) in [sorted(other) for other in rows] for row in some
+    ):
+        raise Wrong("Your sequences hold the right tokens in the wrong order: they must stand as the frames do.")
+
+
 def _check_who_hears(learner, x, before, attention):
     """Disturbs one token: all frames of its place must move, and nothing else."""
     b, f, n, _ = x.shape
@@ -360,8 +384,8 @@ def _check_who_hears(learner, x, before, attention):
         raise Wrong(f"{told} other clips of the batch hear of it: clips got mixed.")
     places = moved[clip].any(dim=0).nonzero().flatten().tolist()
     if places != [place]:
-        raise Wrong(f"{told} {'places' if len(places) > 1 else 'place'} {', '.join(map(str, places))} hear of it, and "
-                    f"only place {place} may: frames and places are mixed up on the way there or back. Is a reshape "
-                    "used where axes have to be moved?")
+        who = f"places {', '.join(map(str, places))} hear" if len(places) > 1 else f"place {places[0]} hears"
+        raise Wrong(f"{told} {who} of it, and only place {place} may: frames and places are mixed up on the way there "
+                    "or back. Is a reshape used where axes have to be moved?")
     frames = moved[clip, :, place].nonzero().flatten().tolist()
     raise Wrong(f"{told} frames {', '.join(map(str, frames))} hear of it, and all {f} must.")

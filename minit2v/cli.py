@@ -1,4 +1,4 @@
-"""The command line: `minit2v generate | evaluate | world | judge | train | check | cost`.
+"""The command line: `minit2v generate | evaluate | world | judge | train | check | cost | drill`.
 
 Results go to stdout, with --json as one JSON object; progress goes to stderr. Exit codes: 0 is success, 2 a wrong
 input, told in one line, 130 a stop by Ctrl-C, 1 anything else. Nothing heavy is imported before it is needed: a
@@ -128,6 +128,7 @@ def parser() -> Parser:
     mark.add_argument("--seed", type=int, default=1, metavar="N", help="of the random inputs (default 1)")
 
     _cost(command("cost", commands.cost, "Count what a clip costs, from pixels and tokens to seconds and money."))
+    _drill(command("drill", _ask, "Ask questions as an interviewer does; what you know is remembered."))
     return top
 
 
@@ -184,6 +185,25 @@ def _cost(sub) -> None:
     other.add_argument("--model", action="append", metavar="NAME", help="a published model; again: side by side")
     other.add_argument("--models", action="store_true", help="list the published models")
     other.add_argument("--against", metavar="FLAGS", help="compare with the same but for FLAGS, quoted")
+
+
+def _ask(options) -> None:
+    from minit2v.drills.terminal import drill
+
+    drill(options)
+
+
+def _drill(sub) -> None:
+    sub.add_argument("--topic", metavar="T", help="a lesson's number or name, such as 07 or attention (default: all)")
+    sub.add_argument("--kind", metavar="K", help="recall, number, shape, breaks, bug, spoken or design (default: all)")
+    sub.add_argument("--difficulty", metavar="D", help="easy, medium or hard (default: all)")
+    sub.add_argument("--n", type=int, metavar="N", help="how many questions (default 10)")
+    sub.add_argument("--timer", type=float, metavar="S", help="seconds for each; a later answer comes again sooner")
+    sub.add_argument("--seed", type=int, metavar="S", help="the same questions and figures again")
+    sub.add_argument("--mock", action="store_true", help="a mock interview of 30 minutes, with a score sheet")
+    sub.add_argument("--list", action="store_true", help="how many cards there are, by topic and kind")
+    sub.add_argument("--memory", metavar="FILE", help="what you know; default: a small file in your data folder")
+    sub.add_argument("--anki", metavar="FILE.apkg", help="write the cards as a deck for Anki instead")
 
 
 def _system(sub) -> None:

@@ -349,12 +349,14 @@ def panels(drawn: Sequence[dict], about: str, high: float = 3.2) -> Figure:
     canvas, said = Canvas(figsize=(9.8, high), layout="constrained"), []
     for panel, plot in zip(np.atleast_1d(canvas.subplots(1, len(drawn))), drawn, strict=True):
         for (name, values), (color, mark, dashes) in zip(plot["lines"].items(), MARKS, strict=False):
-            panel.plot(plot["x"], values, color=COLORS[color], marker=mark, linestyle=dashes, lw=2, ms=6, label=name)
+            panel.plot(plot["x"], values, color=COLORS[color], marker=mark, linestyle=dashes, lw=2, ms=6, label=name,
+                       markevery=max(1, len(values) // 16))  # fmt: skip
             said.append(f"{plot['title']}{name and ', ' + name}: {_series(plot['x'], values)}")
         for name, height in plot.get("level", {}).items():
             panel.axhline(height, color="#777777", lw=1.2, linestyle=(0, (4, 3)))
             panel.text(plot["x"][-1], height, name, ha="right", va="bottom", fontsize=9, color="#444444")
         panel.set_title(plot["title"], fontsize=10.5)
+        panel.set_ylim(bottom=-0.04 * panel.get_ylim()[1])  # from zero, with its marks in full
         panel.set(xlabel=plot["across"], ylabel=plot.get("up", ""))
         if plot.get("log"):
             panel.set_xscale("log")

@@ -137,6 +137,13 @@ def test_the_one_line_is_the_optimum(pocket):
         assert loss(*best) <= min(loss(*other) for other in others) + 1e-12
 
 
+def test_a_pattern_at_half_its_contrast_is_kept_by_half(pocket):
+    real = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    everywhere = np.ones((2, 16, 16), bool)
+    assert autoencoder.kept(real / 2 + 60, real, everywhere) == pytest.approx(0.5, abs=0.01)
+    assert autoencoder.kept(pocket.expected(real, 1e-9), real, everywhere) == pytest.approx(1, abs=0.01)
+
+
 def test_a_slider_tells_the_price(pocket):
     clip = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     pictures, labels = autoencoder.priced(pocket, [clip, clip], (0.01, 1.0))

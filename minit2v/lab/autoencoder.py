@@ -214,6 +214,10 @@ class Pocket:
         drawn = mean + np.sqrt(variance) * np.random.default_rng(seed).normal(size=mean.shape)
         return self.decode(drawn, frames.shape, beta).clip(0, 255).round().astype(np.uint8)
 
+    def expected(self, frames: np.ndarray, beta: float) -> np.ndarray:
+        """There and back by the posterior's mean: what comes back on average, not rounded, in 0 … 255."""
+        return self.decode(self.posterior(frames, beta)[0], frames.shape, beta)
+
     def errors(self, frames: np.ndarray, beta: float, seed: int = 0) -> np.ndarray:
         """Mean squared error along each principal direction, by a draw, (numbers,): before anything is rounded."""
         mean, variance = self.posterior(frames, beta)
@@ -234,7 +238,7 @@ def priced(pocket: Pocket, clips: Sequence[np.ndarray], betas: Sequence[float]) 
         error = np.mean([off(b, clip) for b, clip in zip(back, clips, strict=True)])
         total = len(pocket.variances)
         labels.append(
-            f"β = {beta:g}: {pocket.alive(beta)} of {total} numbers alive, {pocket.nats(beta):.0f} nats a patch, "
+            f"price {beta:g}: {pocket.alive(beta)} of {total} numbers alive, {pocket.nats(beta):.0f} nats a patch, "
             f"off by {error:.1f} of 255"
         )
     return pictures, labels
@@ -290,6 +294,13 @@ def latent_pictures(frames: np.ndarray, image: Tensor, video: Tensor) -> Figure:
         "both, the subject's place can be made out; one place stands for 8 × 8 pixels."
     )
     return described(canvas, alt)
+
+
+def kept(back: np.ndarray, real: np.ndarray, where: np.ndarray) -> float:
+    """The share of the real pattern that is still there, `where` being (t, h, w) bool: slope of brightness on
+    brightness."""
+    x, y = real.mean(axis=-1)[where], back.mean(axis=-1)[where]
+    return float(np.cov(x, y)[0, 1] / x.var())
 
 
 def contrast(frames: np.ndarray, real: np.ndarray, outside: np.ndarray) -> float:

@@ -64,14 +64,14 @@ def test_the_docstrings_sum_is_the_greater_part():
 # ---- the recipes ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in SYSTEMS.items() if isinstance(recipe.denoiser, DiTConfig)])
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_systems_have_the_parameters_that_the_formulas_say(name):
     config = config_of(SYSTEMS[name])
     with torch.device("meta"):
         model = PromptedDenoiser(config)
-    shape = LatentShape(5, SYSTEMS[name].denoiser.channels, 8, 8)
-    text = models.text_encoder(TextConfig(**config["text"]), 10)
-    assert (text + models.transformer(SYSTEMS[name].denoiser, shape, 10)).parameters == parameters(model)
+    sizes, text = SYSTEMS[name].denoiser, models.text_encoder(TextConfig(**config["text"]), 10)
+    formula = models.transformer if isinstance(sizes, DiTConfig) else models.unet
+    assert (text + formula(sizes, LatentShape(5, sizes.channels, 8, 8), 10)).parameters == parameters(model)
 
 
 @pytest.mark.parametrize(

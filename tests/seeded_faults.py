@@ -1,8 +1,15 @@
 """One seeded fault for each lesson: a line of the package gone wrong, which one of its checked cells must notice.
 
 `FAULTS[lesson]()` puts the fault into the running process, before the lesson's first cell. A checked cell that prints
-the same as before proves nothing.
+the same as before proves nothing. `python tests/seeded_faults.py LESSON` says which cell notices first (add "clean" to
+run without the fault: then none may).
 """
+
+import os
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
 
 def _start_here():
@@ -10,6 +17,24 @@ def _start_here():
     from minit2v import pipeline
 
     pipeline.check_frames = lambda frames, temporal=4: None
+
+
+def _frame_tape():
+    """Flow that forgets the camera: of a clip that is panned, motion no longer explains the change."""
+    from dataclasses import replace
+
+    from minit2v.world import render
+
+    each = render.flow
+    render.flow = lambda staged: each(replace(staged, camera=0 * staged.camera))
+
+
+def _vae():
+    """Norms that take the size over all frames and places, as a GroupNorm does: the first latent hears of the last."""
+    from minit2v import vae
+
+    size = {"dim": (1, 2, 3, 4), "keepdim": True}
+    vae.Norm.forward = lambda self, x: x * self.weight * (x.square().mean(**size) + 1e-6).rsqrt()
 
 
 def _denoising():
@@ -36,7 +61,41 @@ def _real_systems():
 
 FAULTS = {
     "00_start_here": _start_here,
+    "02_frame_tape": _frame_tape,
+    "04_vae": _vae,
     "06_denoising": _denoising,
     "08_spacetime_transformer": _spacetime_transformer,
     "15_real_systems": _real_systems,
 }
+
+
+def noticed(lesson, faulty=True):
+    """Id of the first checked cell that no longer prints what is stored; None if all of them do. In this process."""
+    import nbformat
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    os.chdir(FOLDER)
+    if faulty:
+        FAULTS[lesson]()
+    shell = InteractiveShell.instance()
+    for cell in nbformat.read(f"{lesson}.ipynb", as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        with capture_output() as got:
+            shell.run_cell(cell.source)
+        now = got.stdout.strip(), [output.data.get("text/plain", "") for output in got.outputs]
+        if cell.source.startswith("# NBVAL_CHECK_OUTPUT") and now != stored(cell):
+            return cell.id
+    return None
+
+
+def stored(cell):
+    """What a cell printed, and what else it showed as text."""
+    streams = [output.text for output in cell.outputs if output.output_type == "stream"]
+    data = [output.data.get("text/plain", "") for output in cell.outputs if output.output_type != "stream"]
+    return "".join(streams).strip(), data
+
+
+if __name__ == "__main__":
+    print(noticed(sys.argv[1], faulty="clean" not in sys.argv[2:]))

@@ -223,7 +223,7 @@ def lines_of(claim: Claim, results: dict[str, dict], missing: list[str]) -> list
 
 
 def draw(results: dict[str, dict[str, dict]], path: Path) -> None:
-    """One panel per claim: the effect over the knob, with bands; dotted: the default; dashed: real clips."""
+    """One panel per claim: the effect over the knob, with bands; dotted: the default, and the level of real clips."""
     from matplotlib.figure import Figure
 
     from minit2v.lab.page import COLORS
@@ -232,8 +232,10 @@ def draw(results: dict[str, dict[str, dict]], path: Path) -> None:
         "sora": ("blue", "o", "-"), "gen2": ("red", "s", "--"), "gen3": ("orange", "^", "-."),
         "pika": ("green", "v", ":"), "pika-unet": ("pink", "P", "--"),
     }  # fmt: skip
-    canvas = Figure(figsize=(3.3 * len(results), 3.4), layout="constrained")
-    panels = np.atleast_1d(canvas.subplots(1, len(results)))
+    columns = min(3, len(results))
+    rows = -(-len(results) // columns)
+    canvas = Figure(figsize=(3.6 * columns, 3.3 * rows), layout="constrained")
+    panels = [canvas.add_subplot(rows, columns, place + 1) for place in range(len(results))]
     for panel, (key, found) in zip(panels, results.items(), strict=True):
         claim = CLAIMS[key]
         for name, one in found.items():
@@ -247,10 +249,11 @@ def draw(results: dict[str, dict[str, dict]], path: Path) -> None:
         panel.axvline(claim.default, color="#777777", linestyle=":", lw=1)
         panel.set_title(claim.title.replace(", ", ",\n"), fontsize=8)
         panel.set_xlabel(claim.knob.replace(": ", ":\n"), fontsize=8)
-        panel.set_ylabel(claim.effect, fontsize=8)
+        panel.set_ylabel(claim.effect.replace(": ", ":\n"), fontsize=8)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False, fontsize=8)
+        if found:
+            panel.legend(frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.savefig(path, dpi=120)
 
@@ -292,8 +295,10 @@ def main() -> None:
             results[key][load(name).name] = found
     options.out.mkdir(parents=True, exist_ok=True)
     draw(results, options.out / "pictures" / "claims.png")
-    flags = " ".join(f"--{name} {getattr(options, name)}" for name in ("n", "seeds", "seed"))
-    command = f"python benchmarks/claims.py {flags}{' --trial' if options.trial else ''}"
+    flags = [f"--{name} {getattr(options, name)}" for name in ("n", "seeds", "seed")]
+    flags += ["--systems", *dict.fromkeys(load(name).name for name in options.systems)] if options.systems else []
+    flags += ["--claims", *options.claims] if len(options.claims) < len(CLAIMS) else []
+    command = " ".join(["python benchmarks/claims.py", *flags, *(["--trial"] if options.trial else [])])
     (options.out / "claims.md").write_text(page_of(command, results, missing), encoding="utf-8")
     (options.out / "claims.json").write_text(json.dumps(results, indent=1, allow_nan=False), encoding="utf-8")
     for key, some in results.items():

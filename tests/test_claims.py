@@ -146,7 +146,8 @@ def test_a_run_writes_its_page_and_picture(tmp_path):
     command = [sys.executable, benchmark_files.FOLDER / "claims.py", "--systems", weights, "--claims", "mixing", "hold"]
     subprocess.run([*command, "--n", "2", "--trial", "--out", tmp_path / "docs"], check=True, capture_output=True)
     page = (tmp_path / "docs" / "claims.md").read_text(encoding="utf-8")
-    assert "orne out" in page and "--n 2" in page and "--trial" in page and "| real clips" in page
+    assert "--n 2 --seeds 1 --seed 0 --systems tiny --claims mixing hold --trial`" in page
+    assert "orne out" in page and "| real clips" in page
     assert "(default)" in page and str(tmp_path) not in page
     found = json.loads((tmp_path / "docs" / "claims.json").read_text())
     assert list(found) == ["mixing", "hold"] and len(found["mixing"]["tiny"]["effect"]) == 3

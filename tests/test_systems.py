@@ -81,7 +81,7 @@ class Counted(Perfect):
 
 def rows_of(monkeypatch, tmp_path, spoil=None, **row):
     monkeypatch.setattr(systems, "flops_of", lambda *_, **__: 10**9)
-    return systems.measured(systems.Row("sora", "none", **row), Counted(spoil), 4, 0, tmp_path, tell=lambda text: None)
+    return systems.measured(systems.Row("sora", "none", **row), Counted(spoil), 3, 0, tmp_path, tell=lambda text: None)
 
 
 def test_a_perfect_system_has_perfect_figures_and_a_sheet(monkeypatch, tmp_path):

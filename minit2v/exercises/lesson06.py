@@ -266,6 +266,9 @@ def _check_mean(y, x, first, second, step, sigma, next_sigma):
         raise Wrong(f"{told}: the mean of the slopes is walked from where the Euler step landed. Start again from x.")
     if not near(of_x, 1):
         raise Wrong(f"{told}: x must remain, whole.")
+    if near(shares["second"], 0.5, 1e-3) and abs(step) != 1:
+        raise Wrong(f"{told}: the mean of the slopes is taken whole, as if sigma grew by 1. Multiply it by the length "
+                    "of the step, and start from x.")
     total = float(one + two)
     if near(total, -1, 1e-3):
         raise Wrong(f"{told}: the sign is wrong, it walks towards noise.")

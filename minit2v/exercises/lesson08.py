@@ -56,7 +56,7 @@ def _check_cubes(learner, shape, patch):
                     f"0.{_second(origin, pw, w)}")
     if not torch.equal(y, due):
         raise Wrong(f"{given}each token holds the right cube, but the numbers inside it stand in another order. "
-                    f"{_inner(origin[0, 0, 0], shape, patch)} The order is c, pt, ph, pw: the channel changes "
+                    f"{_inner(origin[0, 0, 0], shape, patch)} It has to be c, pt, ph, pw: the channel changes "
                     "slowest.")
 
 
@@ -79,18 +79,27 @@ def _check_contents(origin, patch, given):
                         f"{reach[axis]} {name}. A token is a cube of neighbors, so the place inside the token has to "
                         "change faster than the number of the token.")
         if reach[axis] != cut:
-            raise Wrong(f"{given}a token holds numbers of {int(inside)} {name}, and {cut} belong to it: some axes are "
-                        "mixed up in the rearranging.")
+            raise Wrong(f"{given}a token holds numbers of {_count(int(inside), name)}, and of {cut} is due: some axes "
+                        "are mixed up in the rearranging.")
     if int((origin[..., 1].amin(dim=(2, 3)).diff(dim=1) <= 0).sum()):
         raise Wrong(f"{given}the frames of tokens stand in the wrong order: the first ones come from the first frames.")
 
 
+def _count(number, things):
+    return f"{number} {things if number > 1 else things[:-1]}"
+
+
 def _inner(origin, shape, patch):
-    """Which axis changes fastest inside a token."""
-    step = (origin[1] - origin[0]).tolist() if len(origin) > 1 else [0] * 5
-    names = ("clip", "frame", "channel", "row", "column")
-    moved = [name for name, d in zip(names, step, strict=True) if d]
-    return f"In yours, the second number differs from the first by its {' and '.join(moved)}." if moved else ""
+    """In which order the axes stand inside a token, the one that changes slowest first."""
+    strides = {}
+    for axis, name in ((1, "pt"), (2, "c"), (3, "ph"), (4, "pw")):
+        one = origin[0].clone()
+        one[axis] += 1
+        places = (origin == one).all(dim=1).nonzero().flatten().tolist()
+        if places:
+            strides[name] = places[0]
+    order = ", ".join(sorted(strides, key=strides.get, reverse=True))
+    return f"In yours it is {order}." if len(strides) > 1 else ""
 
 
 # ---- rotary positions --------------------------------------------------------------------------------------------

@@ -36,8 +36,9 @@ def held(frames: np.ndarray, reading: Reading, meaning: Meaning, world: World = 
     """Is the subject still itself when a long clip ends? Looked at in its last second; nan for clips that are not long.
 
     same: color, outline, size and texture of the last second are those of the first frame (`identity.stayed`);
-    asked: the oracle, shown the last second alone, reads the subject, color, texture and size that the prompt asks for
-    (of the size only while it is due: see `windows.due`); verdict: both. Blind to motion, and to how it got there.
+    asked: the oracle, shown the last second alone, reads the subject, color and size that the prompt asks for (the size
+    only while it is due: see `windows.due`), and in the whole clip its texture, for in one second of a subject that a
+    camera has left small it cannot be told; verdict: both. Blind to motion, and to how it got there.
     Source: chapter, "longer coherent clips".
     """
     place, last = replace(world, frames=len(frames)), world.fps + 1
@@ -46,6 +47,7 @@ def held(frames: np.ndarray, reading: Reading, meaning: Meaning, world: World = 
     change = at_end(frames, reading.track, meaning, last)
     same = stayed(change, meaning.size or reading.size, tuple(change))
     right = matches(judge(frames[-last:], world), due(meaning, place, len(frames) - last, last))
+    right["texture"] = matches(reading, meaning)["texture"]
     asked = float(all(right[name] for name in ("subject", "color", "texture", "size") if name in right))
     return {"verdict": same * asked, "same": same, "asked": asked}
 

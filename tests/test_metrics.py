@@ -307,6 +307,7 @@ LASTING = {
     "dog": parse("a small striped blue dog stands still then grows slowly by a wall of bricks, the camera pans right"),
     "box": parse("a large pink box spins under a starry sky, the camera pushes in"),
     "tank": parse("a large red tank of water sloshes under a starry sky"),
+    "puppy": parse("a small dotted purple dog stands still under a starry sky, the camera pulls out"),
 }
 
 

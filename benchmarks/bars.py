@@ -47,6 +47,7 @@ BARS = [
     Bar("pika: unseen pictures kept to the last frame", 0.8, lambda found: found["pika"]["pictures"]["kept"]),
     Bar("pika: speed ratio, median", 0.7, lambda found: found["pika"]["pictures"]["motion"]),
     Bar("veo: camera command obeyed", 0.85, lambda found: found["veo"]["camera"]),
+    Bar(f"veo, {LONG} frames: camera command obeyed", 0.85, lambda found: found["veo"]["long"]["camera"]),
     Bar(f"veo, {LONG} frames: identity held at the last frame", 0.7, lambda found: found["veo"]["long"]["held"]),
     Bar("sora: permanence behind the pillar", 0.8, lambda found: found["sora"]["permanence"]),
 ]  # fmt: skip

@@ -122,19 +122,22 @@ class FlowMatching:
         return shift_sigma(sigma, self.shift).repeat(1, 1 if per_frame else frames)  # (b, f)
 
     def loss(
-        self, denoiser, data, text, condition=None, known=None, level=0.0, sigma=None, noise=None, generator=None
-    ):
+        self, denoiser, data, text, condition=None, known=None, level=0.0, weight=None,
+        sigma=None, noise=None, generator=None,
+    ):  # fmt: skip
         """Mean squared velocity error of each sample, (b,), over the frames that are to be generated.
 
         known (b, f) bool: frames that the denoiser is given, at the noise level `level`, a number or (b, 1): 0 is
-        clean. sigma (b, f) and noise are drawn from `generator` unless given.
+        clean. weight (c,): how much each channel counts, on average 1; None: all the same. sigma (b, f) and noise
+        are drawn from `generator` unless given.
         """
         sigma = self.sample_sigma(*data.shape[:2], generator) if sigma is None else sigma
         known = torch.zeros_like(sigma, dtype=torch.bool) if known is None else known
         sigma = torch.where(known, level, sigma).to(data)  # (b, f)
         noise = randn(data.shape, generator).to(data) if noise is None else noise
         predicted = denoiser(self.add_noise(data, noise, sigma), sigma, text, condition)  # (b, f, c, h, w)
-        error = (predicted - self.velocity(data, noise)).square().mean((2, 3, 4))  # (b, f)
+        error = (predicted - self.velocity(data, noise)).square().mean((3, 4))  # (b, f, c)
+        error = error.mean(2) if weight is None else (weight.to(error) * error).mean(2)  # (b, f)
         # A clean frame says nothing about the noise: its velocity cannot be learned, and no sampler uses it.
         counted = ~known & (sigma > 0)
         return error.masked_fill(~counted, 0).sum(1) / counted.sum(1).clamp(min=1)  # (b,)

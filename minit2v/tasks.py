@@ -102,6 +102,21 @@ def calibrate(vae: VAE, world: World, clips: int = 96) -> None:
     vae.std.copy_(latents.std((0, 1, 3, 4)))
 
 
+@torch.no_grad()
+def visibility(vae: VAE, world: World, clips: int = 32) -> Tensor:
+    """How much each latent channel is worth, (c,), on average 1: one over the variance of its posterior.
+
+    The autoencoder was trained with that noise on its latents, so it is what the decoder can bear: where the noise is
+    wide, an error is not seen. In latents normalised to unit spread, half of the channels are of that kind, and a
+    denoiser that counts all errors alike spends half of its effort on what nobody sees.
+    """
+    frames = np.stack([render(captioned(f"visibility {index}", world)[1]) for index in range(clips)])
+    parts = [to_pixels(part).to(vae.std.device) for part in np.array_split(frames, -(-clips // 8))]
+    spread = torch.cat([vae.posterior(part)[1].exp() for part in parts])  # (n, f, c, h, w)
+    worth = vae.std.flatten().square() / spread.mean((0, 1, 3, 4))  # (c,)
+    return worth / worth.mean()
+
+
 def given_frames(frames: int, rng: random.Random) -> list[bool]:
     """Which latent frames a sample is given, True = known: half of the time the first alone, else both ends or the
     first few. At least one is left to be generated."""
@@ -144,6 +159,7 @@ class DenoiserTask(Task):
         self.unet = isinstance(recipe.denoiser, UNetConfig)
         if recipe.freeze and start is None:
             raise UserError(f"{recipe.name!r} keeps the spatial weights as they are: give those of stills by --start")
+        self.weight = None if vae is None else visibility(vae, WORLDS[recipe.world])  # (c,)
 
     def build(self) -> PromptedDenoiser:
         self.model = freeze(begin(PromptedDenoiser(self.config), self.start), self.recipe.freeze)
@@ -186,7 +202,8 @@ class DenoiserTask(Task):
             # A picture has no time: it passes the temporal layers by, as in Ho et al. 2022 (Video Diffusion Models).
             model.denoiser.temporal_strength = float(latents.shape[1] > 1)
             given = {"condition": source(batch, generator) if model.denoiser.config.conditioned else None}
-        return self.flow.loss(model, latents, text, **given, generator=generator).mean(), {}
+        losses = self.flow.loss(model, latents, text, weight=self.weight, generator=generator, **given)  # (b,)
+        return losses.mean(), {}
 
     def pictures(self, model: PromptedDenoiser, folder: Path, step: int) -> None:
         """Five frames of each of eight held-out prompts."""

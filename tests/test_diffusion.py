@@ -177,6 +177,14 @@ def test_loss_is_the_naive_one_and_ignores_clean_frames():
     torch.testing.assert_close(seen["x"], expected)
     assert rough.shape == losses.shape and (rough > 0).all()
 
+    # Channels count as they are told to: the mean of all, each alone, is what equal weights give.
+    alone = [
+        FlowMatching().loss(denoiser, data, None, known=known, weight=weight, sigma=sigma, noise=noise)
+        for weight in torch.eye(data.shape[2])
+    ]
+    torch.testing.assert_close(sum(alone), losses)
+    assert all((one != losses).all() for one in alone)
+
     # An error in a known frame costs nothing, in any other frame it costs its own sample only.
     for b, f in np.ndindex(2, 3):
         seen["bump"] = torch.zeros(SHAPE, dtype=torch.float64)

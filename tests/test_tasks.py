@@ -1,5 +1,6 @@
 """What is trained: pure batches, losses that see what they should, latents of unit spread."""
 
+import math
 import random
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from minit2v.dit import DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
-from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames, going_on, looks, source
+from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames, going_on, looks, source, visibility
 from minit2v.training import Settings, generator_of, train
 from minit2v.unet import UNetConfig
 from minit2v.vae import VAE, VAEConfig, to_pixels
@@ -114,6 +115,19 @@ def test_calibrated_latents_have_unit_spread():
     latents = vae.encode(pixels)
     assert torch.allclose(latents.mean((0, 1, 3, 4)), torch.zeros(8), atol=1e-3)
     assert torch.allclose(latents.std((0, 1, 3, 4)), torch.ones(8), atol=1e-3)
+
+
+def test_what_the_decoder_cannot_see_weighs_little():
+    vae = VAE(TINY)
+    with torch.no_grad():
+        for name, parameter in vae.encoder.leave.named_parameters():
+            parameter.zero_()
+            if name.endswith("bias"):
+                parameter[TINY.channels] = 2.0  # channel 0: e² times the noise of the others
+        vae.std[1] = 3.0  # channel 1: nine times their signal
+    weight = visibility(vae, NANO, 8)
+    torch.testing.assert_close(weight.mean(), torch.tensor(1.0))
+    torch.testing.assert_close(weight / weight[2], torch.tensor([math.exp(-2), 9.0, *[1.0] * 6]))
 
 
 def test_vae_loss_weighs_saturated_pixels_and_change():

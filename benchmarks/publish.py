@@ -14,7 +14,7 @@ from pathlib import Path
 from minit2v.checkpoints import FOLDER, load_weights
 from minit2v.checkpoints.cards import write_card
 
-KEPT = ("adherence", "flicker", "identity_drift", "motion", "physics")
+KEPT = ("adherence", "flicker", "identity_drift", "motion", "physics", "camera", "permanence", "held")
 
 
 def scores_of(path: str | None) -> dict:
@@ -22,7 +22,7 @@ def scores_of(path: str | None) -> dict:
     figures = json.loads(Path(path).read_text()) if path else {}
     if "adherence" not in figures:
         return {name: value for name, value in figures.items() if name not in ("vae", "seconds")}
-    return {name: without_parts(figures[name]) for name in KEPT}
+    return {name: without_parts(figures[name]) for name in KEPT if name in figures}
 
 
 def without_parts(section: dict) -> dict:

@@ -34,7 +34,7 @@ def asked(question: Question) -> str:
     lines = [f"<span style='white-space:pre-wrap'>{escape(line)}</span>" for line in question.question.split("\n")]
     parts.append(f"<p style='{PARTS};font-size:110%'>{'<br>'.join(lines)}</p>")
     if question.code:
-        parts.append(f"<pre>{numbered(question.code)}</pre><p>It runs. Which line is wrong?</p>")
+        parts.append(f"{listed(question.code)}<p>It runs. Which line is wrong?</p>")
     if question.picture:
         parts.append(picture(question))
     if question.design:
@@ -44,9 +44,10 @@ def asked(question: Question) -> str:
     return "".join(parts)
 
 
-def numbered(code: str) -> str:
-    """Code with the numbers of its lines, escaped."""
-    return escape("\n".join(f"{i:>2} | {line}" for i, line in enumerate(code.splitlines(), start=1)))
+def listed(code: str) -> str:
+    """Code with the numbers of its lines."""
+    text = escape("\n".join(f"{i:>2} | {line}" for i, line in enumerate(code.splitlines(), start=1)))
+    return f"<pre style='font-family:monospace;font-weight:normal;overflow-x:auto'>{text}</pre>"
 
 
 def picture(question: Question) -> str:
@@ -60,7 +61,7 @@ def explained(question: Question) -> str:
     """The answer as HTML: why, the wrong one that tempts, what else belongs to the kind, and where it is proved."""
     answer = escape(question.answer)
     if question.code:
-        answer = f"Line {', '.join(map(str, question.bad_lines))}. {answer}<pre>{numbered(question.mended)}</pre>"
+        answer = f"Line {', '.join(map(str, question.bad_lines))}. {answer}{listed(question.mended)}"
     parts = [("", f"<b>{answer}</b>"), ("", "<br>".join(map(escape, question.steps))), ("Why:", escape(question.why))]
     parts.append(("Common and wrong:", f"{escape(question.wrong)} <i>It tempts:</i> {escape(question.tempts)}"))
     parts += [("A strong answer:", escape(question.strong)), ("A weak answer:", escape(question.weak))]

@@ -100,11 +100,11 @@ class Sheet:
             return ["No answer yet, so no score. Come back when you like."]
         seconds = sum(each.seconds for each in self.answered)
         count = len(self.answered)
-        text = [f"{_points(self.points)} of {count} in {_minutes(seconds)}", "", f"{'topic':<28}points"]
+        text = [f"{_points(self.points)} of {count} in {_minutes(seconds)}", "", f"{'topic':<34}points"]
         for topic, (got, of) in self.by("topic").items():
-            text.append(f"{TOPICS[topic][0]} {TOPICS[topic][1]:<25}{_points(got)} of {of}")
-        text += ["", f"{'kind':<28}points"]
-        text += [f"{kind:<28}{_points(got)} of {of}" for kind, (got, of) in self.by("kind").items()]
+            text.append(f"{TOPICS[topic][0]} {TOPICS[topic][1]:<31}{_points(got)} of {of}")
+        text += ["", f"{'kind':<34}points"]
+        text += [f"{kind:<34}{_points(got)} of {of}" for kind, (got, of) in self.by("kind").items()]
         return [*text, "", *self.advice()]
 
     def advice(self) -> list[str]:

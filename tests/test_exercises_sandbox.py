@@ -237,6 +237,25 @@ def test_after_all_of_that_a_right_answer_is_right_and_the_answer_comes_fast():
     assert not [thread for thread in threading.enumerate() if "Guest" in thread.name]
 
 
+def test_threads_of_the_notebook_do_not_hold_the_check_up():
+    """A forked process has none of the notebook's threads; a pool that waited for them would wait for ever."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        big = torch.randn(600, 600)
+        (big @ big).sum()
+        torch.nn.functional.conv2d(torch.randn(4, 16, 64, 64), torch.randn(16, 16, 3, 3))
+
+        def heavy(x, kernel):
+            (big @ big).sum()
+            torch.nn.functional.conv2d(torch.randn(4, 16, 64, 64), torch.randn(16, 16, 3, 3))
+            return right(x, kernel)
+
+        assert judge("04.1", heavy, seconds=20).right
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_no_process_is_left():
     with sandbox.Guest(judge_job(loops), sandbox.Limits(0.3)) as running, pytest.raises(sandbox.TooSlow):
         running.ask(wire.pack((torch.zeros(1), 3), trusted=True))

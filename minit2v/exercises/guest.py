@@ -7,6 +7,7 @@ whatever it is, ends nothing else. `minit2v.exercises.sandbox` starts it, and en
 
 from __future__ import annotations
 
+import faulthandler
 import linecache
 import os
 import pickle
@@ -97,6 +98,7 @@ def raised(error: BaseException, function) -> dict:
 
 def settle(memory: int | None, writable: str | None = None) -> None:
     """One thread, bounded memory, guarded files. memory: bytes on top of what the process has now."""
+    faulthandler.disable()  # the last words of a crash would land on the notebook's own terminal
     torch.set_num_threads(1)  # threads do not survive a fork, and waiting for them would last for ever
     sys.setrecursionlimit(min(sys.getrecursionlimit(), 3000))
     _bound(memory)

@@ -145,14 +145,15 @@ def times_fewer(learner):
         8: "8 is by what one side shrinks; both sides do, and channels and colors count as well",
         Fraction(1, 48): "that is the share that is left: turn the fraction over",
         24: "that is the ratio of the bytes; the first answer counts numbers",
+        Fraction(100 * 47, 48): "that is the percentage that is saved; asked is how many *times* fewer there are",
     }
     if abs(numbers - 48) > 1e-6:
         why = next((text for value, text in known.items() if abs(numbers - value) < 1e-6), "it is 48, to the digit")
         raise Wrong(f"{asked} you say {float(numbers):.6g} times fewer numbers: {why}.")
     if abs(stored - 24) > 1e-6:
+        bits = " Do you count bits? Both are to be counted in bytes." if abs(stored * 8 - 24) < 1e-6 else ""
         raise Wrong(f"{asked} there are 48 times fewer numbers, and you say {float(stored):.6g} times fewer bytes. A "
-                    "pixel's number takes 1 byte and a latent 2: does that make the saving larger or "
-                    "smaller?")
+                    f"pixel's number takes 1 byte and a latent 2: does that make the saving larger or smaller?{bits}")
     for pixels, latents, size in (((17, 64, 64), (5, 24, 8, 8), 4), ((9, 32, 48), (3, 8, 8, 12), 2)):
         numbers, stored = pair(learner(pixels, latents, size), names)
         (t, height, width), (f, c, h, w) = pixels, latents

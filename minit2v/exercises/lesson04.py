@@ -1,10 +1,11 @@
 """Lesson 04, the VAE: padding and mixing over time without looking ahead, legal frame counts, the KL divergence."""
 
 import math
+from itertools import combinations
 
 import torch
 
-from minit2v.exercises.judging import Wrong, compare, near, number, pair, relation, tensor
+from minit2v.exercises.judging import Wrong, compare, in_words, mixture, near, number, pair, relation, tensor
 from minit2v.exercises.registry import task
 
 
@@ -65,7 +66,14 @@ def _where(y, x):
 
 
 def _inside(y, x, kernel):
-    return relation(y[:, kernel - 1 :], x.double(), "bfchw")
+    places = [next((i for i in range(y.shape[1]) if near(y[:, i], frame)), None) for frame in x.unbind(1)]
+    if None in places:
+        return relation(y[:, kernel - 1 :], x.double(), "bfchw")
+    if places == sorted(places, reverse=True):
+        return "time runs backwards, they come in reverse order"
+    if places == sorted(places):
+        return "new frames stand between them. All padding belongs before frame 0"
+    return f"they stand at frames {', '.join(map(str, places))}, not one after the other"
 
 
 # ---- a causal convolution --------------------------------------------------------------------------------------
@@ -244,7 +252,7 @@ def _illegal(frames, temporal, found, due):
     ),
 )
 def kl(learner):
-    shape = (2, 3, 4, 2, 5)
+    shape = (3, 5, 7, 11, 13)
 
     def at(m, log_v):
         return _scalar(learner(torch.full(shape, float(m)), torch.full(shape, float(log_v))))
@@ -256,11 +264,11 @@ def kl(learner):
     if abs(zero) > 1e-4:
         raise Wrong(f"Where the latents are standard normal already (mean 0, log-variance 0), the divergence is 0; "
                     f"yours is {zero:.4g}. Which constant is missing, or which of the terms is another one?")
-    _check_means(at, math.prod(shape))
+    _check_means(at, shape)
     for log_v in (-2.0, 1.0, 0.5):
         found, wanted = at(0, log_v), due(0, log_v)
         if abs(found - wanted) > 1e-3:
-            raise Wrong(_wrong_spread(log_v, found, wanted))
+            raise Wrong(_wrong_spread(at, log_v, found, wanted))
     mean, log_variance = learner.draw(*shape), learner.draw(*shape)
     values = 0.5 * (mean.double() ** 2 + log_variance.double().exp() - 1 - log_variance.double())
     found = _scalar(learner(mean, log_variance))
@@ -282,7 +290,7 @@ def _scalar(value):
     return found
 
 
-def _check_means(at, count):
+def _check_means(at, shape):
     found, wanted = at(2, 0), 2.0
     ratio = found / wanted
     if abs(ratio - 1) < 1e-3:
@@ -291,24 +299,33 @@ def _check_means(at, count):
         if abs(at(1, 0) - 0.5) > 1e-3:
             raise Wrong("The mean must count by its square: half as far away, a quarter of the divergence.")
         return
-    if ratio > 4.5:
-        clip = count // 2
-        which = "a sum over all values" if abs(ratio - count) < 1 else (
-            "a sum over each clip" if abs(ratio - clip) < 1 else "a sum somewhere")
-        raise Wrong(f"Your result is {ratio:.0f} times too large: that is {which}, and the mean over all values is "
-                    "due.")
+    names = ("clips", "frames", "channels", "rows", "columns")
+    for chosen in (some for count in range(5, 0, -1) for some in combinations(range(5), count)):
+        if abs(ratio / math.prod(shape[i] for i in chosen) - 1) < 1e-3:
+            which = "all values" if len(chosen) == 5 else " and ".join(names[i] for i in chosen)
+            which = "each clip" if chosen == (1, 2, 3, 4) else which
+            raise Wrong(f"Your result is {ratio:.0f} times too large: that is a sum over {which}, and the mean over "
+                        "all values is due.")
     if found < 0:
         raise Wrong(f"For a mean of 2 yours is {found:.4g}: negative, which a divergence never is. A sign is wrong.")
     raise Wrong(f"For a mean of 2 and a variance of 1 the divergence is 2; yours is {found:.4g}, {ratio:.3g} times "
                 "that. How does the mean enter: squared, and halved?")
 
 
-def _wrong_spread(log_v, found, wanted):
-    v = math.exp(log_v)
+def _wrong_spread(at, log_v, found, wanted):
+    v, points = math.exp(log_v), torch.tensor([-2.0, -1.0, 0.0, 0.5, 1.0, 1.5], dtype=torch.float64)
     told = f"For a mean of 0 and a log-variance of {log_v:g} the divergence is {wanted:.4f}; yours is {found:.4f}."
-    if found < -1e-6:
-        return f"{told} A divergence is never negative: a sign is wrong."
     as_std = 0.5 * (v * v - 1 - 2 * log_v)
     if abs(found - as_std) < 1e-3:
         return f"{told} You read `log_variance` as the logarithm of the standard deviation; it is that of the variance."
-    return f"{told} Look at how the variance enters: as itself, and by its logarithm."
+    seen = torch.tensor([at(0, float(p)) for p in points], dtype=torch.float64)
+    shares = mixture(seen, {"v": points.exp(), "log v": points, "1": torch.ones_like(points)})
+    if shares:
+        made = f"{told} For a mean of 0, yours is made of v, log v and 1 as {in_words(shares)}"
+        if abs(float(shares["log v"])) < 1e-3:
+            return f"{made}: the logarithm of the variance is left out."
+        if abs(float(shares["v"])) < 1e-3:
+            return f"{made}: the variance itself is left out."
+        return f"{made}: one of these shares is wrong."
+    negative = " And a divergence is never negative." if found < -1e-6 else ""
+    return f"{told} Look at how the variance enters: as itself, and by its logarithm.{negative}"

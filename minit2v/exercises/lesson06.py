@@ -56,6 +56,13 @@ def _check_line(x, data, noise, sigma):
         return
     level, a, b = float(sigma[0, 0]), float(of_data[0, 0]), float(of_noise[0, 0])
     told = f"At noise level {level:.2f} your x is {in_words({'data': a, 'noise': b})}"
+    if near(of_data, -torch.ones_like(sigma), 1e-3) and near(of_noise, torch.ones_like(sigma), 1e-3):
+        raise Wrong("What you return first is the velocity. The order is (x, velocity).")
+    if near(of_data, 1 - sigma, 1e-3):
+        raise Wrong(f"{told}: the share of the data is right, and that of the noise is not.")
+    for axis, what in ((1, "frames"), (0, "clips")):
+        if near(of_noise, sigma.flip(axis), 1e-3) or near(of_noise, sigma.roll(1, axis), 1e-3):
+            raise Wrong(f"{told}: {what} get each other's noise levels.")
     if near(of_data, sigma, 1e-3) and near(of_noise, 1 - sigma, 1e-3):
         raise Wrong(f"{told}: data and noise have exchanged their roles. Level 0 must give the data, and level 1 the "
                     "noise.")

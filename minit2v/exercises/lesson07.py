@@ -134,6 +134,9 @@ def _through(frames, places, window, found, pairs):
         for count, why in others.items():
             if found == count * unit and count != pairs:
                 return f"{told}, {why}.{more}"
+    for other in range(frames):
+        if found == sum(abs(i - j) <= other for i in range(frames) for j in range(frames)) * places**2:
+            return f"{told}: as many as through a window of {other}. How far may a frame look, to either side?"
     if found > frames**2 * places**2:
         return f"{told}: more than without any window. Frames outside of the clip must not be counted."
     if pairs < found / places**2 < band:

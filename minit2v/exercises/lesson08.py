@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import torch
 
-from minit2v.exercises.judging import Spy, Wrong, compare, in_words, mixture, near, tensor
+from minit2v.exercises.judging import Spy, Wrong, compare, mixture, near, tensor
 from minit2v.exercises.registry import task
 
 # ---- cubes -------------------------------------------------------------------------------------------------------
@@ -45,7 +46,7 @@ def _check_cubes(learner, shape, patch):
         raise Wrong(f"{given}some latents are lost or taken twice (or changed). Every number goes into exactly one "
                     "token.")
     # Of each number in the result: from which clip, frame, channel, row and column it came.
-    origin = torch.stack(torch.unravel_index(y.long(), shape), dim=-1)  # (b, f', n, d, 5)
+    origin = torch.from_numpy(np.stack(np.unravel_index(y.long().numpy(), shape), axis=-1))  # (b, f', n, d, 5)
     _check_contents(origin, patch, given)
     due = names.double().view(b, f // pt, pt, c, h // ph, ph, w // pw, pw)
     due = due.permute(0, 1, 4, 6, 3, 2, 5, 7).reshape(due_shape)
@@ -68,10 +69,11 @@ def _second(origin, pw, width):
 
 def _check_contents(origin, patch, given):
     pt, ph, pw = patch
+    clips = torch.arange(len(origin)).view(-1, 1, 1, 1)
+    if not (origin[..., 0] == clips).all():
+        raise Wrong(f"{given}a clip of the result holds latents of another clip: clips must not mix.")
     spans = origin.amax(dim=3) - origin.amin(dim=3) + 1  # (b, f', n, 5): how far a token reaches along each axis
     reach = spans.flatten(0, 2).amax(dim=0).tolist()
-    if reach[0] > 1:
-        raise Wrong(f"{given}a token holds numbers of several clips: clips must not mix.")
     for axis, name, cut in ((1, "frames", pt), (3, "rows", ph), (4, "columns", pw)):
         inside = torch.stack([t.unique().numel() * torch.ones(()) for t in origin[..., axis].flatten(0, 2)]).max()
         if reach[axis] > cut and int(inside) == cut:
@@ -136,6 +138,9 @@ def rotate(learner):
         shuffled = near(still.sort(-1).values, x.double().sort(-1).values)
         moved = "the channels come back in another order" if shuffled else "x is changed all the same"
         raise Wrong(f"With all angles 0 nothing may turn, and {moved}.")
+    nothing = tensor(learner(torch.zeros_like(x), angles), x.shape, "band")
+    if not near(nothing, torch.zeros_like(nothing)):
+        raise Wrong("When x is 0 everywhere, a turn leaves it 0; yours makes something of it. Is something added?")
     _check_partners(learner, x, y)
     _check_angles(learner, x, y, angles)
     compare(y, _turned(x, angles), "band")
@@ -294,8 +299,16 @@ def _check_spread(effect, due, name, verb, x):
     if near(effect, effect.mean(3, keepdim=True).expand_as(effect), 1e-3) and d > 1:
         raise Wrong(f"All channels get the same {name}; each has its own.")
     shares = mixture(effect, {name: due.expand_as(effect)})
-    told = f" It is {in_words(shares)}." if shares else ""
-    raise Wrong(f"The {name} does not arrive as it was given, one vector of channels for all places of a frame.{told}")
+    if shares:
+        raise Wrong(f"The {name} counts {float(shares[name]):.3g} times: it has to be {verb} x as it is.")
+    for axis, what in ((0, "clips"), (1, "frames"), (3, "channels")):
+        for moved in (due.flip(axis), due.roll(1, axis)):
+            if near(effect, moved.expand_as(effect), 1e-3):
+                raise Wrong(f"The {what} get each other's {name}.")
+    given, seen = float(due[0, 0, 0, 0]), float(effect[0, 0, 0, 0])
+    what = f"multiplies x by {1 + seen:.3g}" if name == "scale" else f"adds {seen:.3g}"
+    raise Wrong(f"The {name} does not arrive as it was given, one vector of channels for all places of a frame. A "
+                f"{name} of {given:.3g} {what}.")
 
 
 # ---- temporal attention ------------------------------------------------------------------------------------------
@@ -349,9 +362,19 @@ def learner_asked(learner):
 
 def _check_sequences(asked, b, f, n, d):
     lengths = {each.shape[1] for each in asked}
+    if len(lengths) > 1:
+        told = " and ".join(map(str, sorted(lengths)))
+        raise Wrong(f"With {f} frames of {n} places, you call attention on sequences of {told} tokens. One look along "
+                    "time is asked for, and all its sequences are as long as the clip has frames.")
     if any(each.shape[2] != d for each in asked):
         raise Wrong(f"The last axis of what you give to attention has {asked[0].shape[2]} channels, and a token has "
                     f"{d}: the channels must stay together.")
+    total = sum(each.shape[0] * each.shape[1] for each in asked)
+    if lengths == {f} and total > b * f * n:
+        raise Wrong(f"Attention gets {total / (b * f * n):.3g} times as many tokens as there are: each place looks "
+                    "along time once.")
+    if lengths == {f} and total < b * f * n:
+        raise Wrong(f"Attention gets {total} tokens, and there are {b * f * n}: some places or clips are left out.")
     if lengths == {f}:
         return
     told = f"With {f} frames of {n} places, your sequences are {min(lengths)} tokens long"

@@ -33,7 +33,7 @@ START = 120.0  # seconds that a fresh process may take to load
 class Limits:
     """What a guest may use."""
 
-    seconds: float = 5.0  # from its first call to its last answer
+    seconds: float = 5.0  # for all of its answers together
     memory: int | None = 2**30  # bytes, on top of what the notebook has; None: no limit
     writable: str | None = None  # a folder in which it may write files
 
@@ -69,11 +69,11 @@ class Guest:
         threading.Thread(target=self._listen, daemon=True).start()
         self._ear = threading.Thread(target=self._overhear, daemon=True)
         self._ear.start()
-        self._deadline = time.monotonic() + START
+        self._left = START
         if (said := self._next()) != guest.READY:
             self.end()
             raise UserError(f"the function cannot be taken to a process of its own ({said.decode()})")
-        self._deadline = time.monotonic() + self.limits.seconds
+        self._left = self.limits.seconds
 
     def ask(self, message: bytes) -> bytes:
         """Its answer. Raises `TooSlow` and `Died`."""
@@ -83,14 +83,16 @@ class Guest:
 
     def allow(self, seconds: float) -> None:
         """From now on, it has so much time."""
-        self._deadline = time.monotonic() + seconds
+        self._left = seconds
 
     def _next(self) -> bytes:
+        began = time.monotonic()  # only the time that it takes counts, not that of the judge
         try:
-            message = self.inbox.get(timeout=max(0.0, self._deadline - time.monotonic()))
+            message = self.inbox.get(timeout=max(0.0, self._left))
         except queue.Empty:
             self.end()
             raise TooSlow from None
+        self._left -= time.monotonic() - began
         if message is None:
             raise Died(self.end(dying=True))
         return message

@@ -266,6 +266,6 @@ def averages_too_early(mean, log_variance):
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)
 
 
-@wrong("04.4", "square")
+@wrong("04.4", "by its square")
 def the_mean_not_squared(mean, log_variance):
     return 0.5 * (2 * mean.abs() + log_variance.exp() - 1 - log_variance).mean()

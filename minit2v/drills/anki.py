@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from minit2v.drills.questions import DIFFICULTIES, KINDS, TOPICS, Card, Question, proved_in
+from minit2v.drills.questions import DIFFICULTIES, KINDS, TOPICS, Card, Question, proved_in, sentence
 from minit2v.errors import UserError
 from minit2v.files import write_whole
 
@@ -99,7 +99,7 @@ def fields_of(name: str, question: Question) -> list[str]:
     answer = _html(question.answer)
     if question.code:
         answer = f"Line {', '.join(map(str, question.bad_lines))}. {answer}"
-    wrong = f"{_html(question.wrong)} <i>It tempts:</i> {_html(question.tempts)}"
+    wrong = f"{_html(sentence(question.wrong))} <i>It tempts:</i> {_html(sentence(question.tempts))}"
     proof = f"{KINDS[question.kind][0]} · {_html(proved_in(question))}"
     return [name, ask, picture, answer, _html(question.why), wrong, "<br>".join(more), proof]
 

@@ -110,6 +110,11 @@ def changed_lines(code: str, mended: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def sentence(text: str) -> str:
+    """The text with an end."""
+    return text if text.endswith((".", "!", "?", "”")) else f"{text}."
+
+
 # ---- where it is proved --------------------------------------------------------------------------------------
 
 

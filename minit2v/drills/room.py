@@ -14,7 +14,7 @@ from html import escape
 
 from minit2v.drills import answers, session, whiteboard
 from minit2v.drills.memory import Memory
-from minit2v.drills.questions import DIFFICULTIES, KINDS, MARKED, TOPICS, Question, proved_in, select
+from minit2v.drills.questions import DIFFICULTIES, KINDS, MARKED, TOPICS, Question, proved_in, select, sentence
 from minit2v.drills.session import Answered, Sheet
 from minit2v.errors import UserError
 from minit2v.lab.page import Figure, Html, image
@@ -63,7 +63,12 @@ def explained(question: Question) -> str:
     if question.code:
         answer = f"Line {', '.join(map(str, question.bad_lines))}. {answer}{listed(question.mended)}"
     parts = [("", f"<b>{answer}</b>"), ("", "<br>".join(map(escape, question.steps))), ("Why:", escape(question.why))]
-    parts.append(("Common and wrong:", f"{escape(question.wrong)} <i>It tempts:</i> {escape(question.tempts)}"))
+    parts.append(
+        (
+            "Common and wrong:",
+            f"{escape(sentence(question.wrong))} <i>It tempts:</i> {escape(sentence(question.tempts))}",
+        )
+    )
     parts += [("A strong answer:", escape(question.strong)), ("A weak answer:", escape(question.weak))]
     parts += [("They will go on:", escape(" · ".join(question.follow_ups)))]
     if question.design:

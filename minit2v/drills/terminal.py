@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minit2v.drills import answers, session, whiteboard
 from minit2v.drills.memory import Memory
-from minit2v.drills.questions import KINDS, MARKED, TOPICS, Card, Question, proved_in, select
+from minit2v.drills.questions import KINDS, MARKED, TOPICS, Card, Question, proved_in, select, sentence
 from minit2v.drills.session import Answered, Sheet
 from minit2v.errors import UserError
 
@@ -211,11 +211,6 @@ class Terminal:
         """A text of any length, wrapped."""
         for part in text.split("\n"):
             self.say(textwrap.fill(part, WIDTH, subsequent_indent="  " if part.startswith("  ") else ""))
-
-
-def sentence(text: str) -> str:
-    """The text with an end."""
-    return text if text.endswith((".", "!", "?", "”")) else f"{text}."
 
 
 def read_line(ask: str) -> str | None:

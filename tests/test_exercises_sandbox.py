@@ -341,25 +341,25 @@ def test_a_verdict_shows_itself_once(capsys):
 FACTOR = 1
 
 
-def helper(x, count, *, fill=0.0):
+def another(x, count, *, fill=0.0):
     return torch.full((x.shape[0], count, *x.shape[2:]), fill * FACTOR)
 
 
-def with_helpers(x, kernel, axis=1):
-    return torch.cat([helper(x, kernel - 1), x], dim=axis)
+def with_others(x, kernel, axis=1):
+    return torch.cat([another(x, kernel - 1), x], dim=axis)
 
 
 def test_a_fresh_process_gets_the_function_with_all_it_needs():
     extra = torch.zeros(())
 
     def closure(x, kernel):
-        return with_helpers(x, kernel) + extra
+        return with_others(x, kernel) + extra
 
     with pytest.raises(UserError, match="cannot be taken to a process"):
         judge("04.1", right, method="fresh")  # this file is no module that could be imported there
-    for function in (helper, with_helpers, closure, loops):
+    for function in (another, with_others, closure, loops):
         function.__module__ = "__main__"  # as in a notebook
-    for function in (with_helpers, closure):
+    for function in (with_others, closure):
         assert judge("04.1", function, method="fresh", seconds=30).right
     assert "still running" in judge("04.1", loops, method="fresh", seconds=0.5).message
     while sandbox._waiting:

@@ -1,7 +1,7 @@
 """A function of a notebook as bytes, for a process that did not grow out of this one.
 
 A notebook's function cannot be pickled: pickle writes down a name, and in another process there is nothing of that
-name. So its code is carried, with the values of all names that it uses: modules by name, helper functions in the same
+name. So its code is carried, with the values of all names that it uses: modules by name, other functions in the same
 way, anything else by pickle. What cannot be pickled (an object of a class that the notebook defines) is left out.
 Needed where processes cannot fork safely (Windows, macOS); both sides run the same Python.
 """

@@ -103,8 +103,9 @@ SORA = Recipe(
     | dict(learning_rate=1.5e-3, muon_learning_rate=4e-3),
 )
 
-# Veo-style: long clips, window by window, and a camera that has something to do. Nothing is published of Veo's insides:
-# all of this is a guess. It goes on from sora's weights (`--start sora --rate 0.4`).
+# Veo-style: long clips, window by window, and a camera that has something to do. Of Veo 3 it is published that it is
+# latent diffusion with a transformer; sizes, windows and all the rest are a guess. It goes on from sora's weights
+# (`--start sora --rate 0.4`).
 VEO = replace(
     SORA, name="veo", long=69, known=0.25, sampling=Sampling(context=9, context_noise=0.1),
     training=SORA.training | dict(steps=3000),

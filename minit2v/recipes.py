@@ -54,7 +54,7 @@ class Recipe:
     denoiser: DiTConfig | UNetConfig  # its type is the family
     text_layers: int = 2
     shift: float = 4.0  # timestep shift in training
-    times: str = "uniform"  # how noise levels are drawn before the shift, see FlowMatching
+    times: str = "logit-normal"  # how noise levels are drawn before the shift, see FlowMatching
     drop_text: float = 0.1  # share of samples trained without their prompt, for guidance
     stills: float = 0.1  # share of steps that see single frames only: a picture is a one-frame clip
     known: float = 0.15  # share of samples with given frames: the first (image-to-video), the first few, or both ends

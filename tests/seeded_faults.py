@@ -37,6 +37,15 @@ def _vae():
     vae.Norm.forward = lambda self, x: x * self.weight * (x.square().mean(**size) + 1e-6).rsqrt()
 
 
+def _text_and_guidance():
+    """A text encoder that is not told where a word stands: it reads a prompt as a bag of words."""
+    import torch
+
+    from minit2v import text
+
+    text.sinusoidal = lambda positions, dim: torch.zeros(len(positions), dim)
+
+
 def _denoising():
     """The velocity with its sign turned round: data minus noise."""
     from minit2v.diffusion import FlowMatching
@@ -63,6 +72,7 @@ FAULTS = {
     "00_start_here": _start_here,
     "02_frame_tape": _frame_tape,
     "04_vae": _vae,
+    "05_text_and_guidance": _text_and_guidance,
     "06_denoising": _denoising,
     "08_spacetime_transformer": _spacetime_transformer,
     "15_real_systems": _real_systems,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from minit2v import media
 from minit2v.clip import Clip
@@ -32,7 +33,7 @@ def roads(prompt: str, said: Sequence[str], text: TextFeatures, tokens: int, lay
     _paste(axes, _heat(text.pooled.detach().numpy()), 480, 262, 160, 12)
     _write(axes, 560, 290, f"one pooled vector of {d} numbers", 10, "bold", across="center")
     _arrow(axes, 560, 196, 560, 256)
-    _write(axes, 568, 226, "their mean, through a small MLP", 10)
+    _write(axes, 568, 226, "their mean, through\na small MLP", 10)
     for y, road, what in (
         (95, "cross-attention", f"each of {tokens} spacetime tokens\nasks the words it needs,\nin all {layers} blocks"),
         (268, "modulation", f"all {tokens} tokens hear the same,\ntogether with the noise level"),
@@ -54,7 +55,7 @@ def apart(found: dict[str, np.ndarray], values: Sequence[str], prompts: Sequence
     from minit2v.lab.drawings import described
     from minit2v.lab.prompts import gap
 
-    canvas = Canvas(figsize=(9.8, 5.2), layout="constrained")
+    canvas = Canvas(figsize=(9.8, 4.2), layout="constrained")
     said = []
     panels = canvas.subplots(1, len(found), sharey=True)
     for panel, (name, table) in zip(panels, found.items(), strict=True):
@@ -127,7 +128,10 @@ def scales_slider(series: dict[float, Sequence[Clip]]) -> Steps:
     labels = [f"guidance {scale:g}: colors {seen}" for scale, seen in colors.items()]
     prompts = "; ".join(clip.prompt for clip in next(iter(series.values())))
     alt = f"Clips from the same noise at guidance scales {', '.join(f'{g:g}' for g in series)}. Rows: {prompts}. "
-    return step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=len(pictures))
+    slider = step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=len(pictures))
+    few = slider.still.picture.quantize(256, dither=Image.Dither.NONE)  # a third of the bytes
+    slider.still = Figure(few, slider.alt)
+    return slider
 
 
 def handover(steps: Sequence[int], levels: Sequence[float], found: dict[str, Sequence[float]]) -> Figure:

@@ -11,6 +11,7 @@ from minit2v.cost import Setup, lines
 from minit2v.cost.words import brief, human
 from minit2v.errors import UserError
 from minit2v.lab.page import COLORS, Figure
+from minit2v.lab.players import chooser
 
 CHOICES = {  # what each slider offers; any combination of them is legal
     "seconds": (1, 2, 3, 4, 5, 6, 8, 10),
@@ -83,27 +84,8 @@ class Explorer:
     def widget(self):
         """ipywidgets sliders over the bars; arrow keys move them."""
         if self._widget is None:
-            self._widget = self._build()
+            self.sliders, self._widget = chooser(CHOICES, self.start, self.page)
         return self._widget
-
-    def _build(self):
-        import ipywidgets
-
-        style = {"description_width": "90px"}
-        self.sliders = {
-            name: ipywidgets.SelectionSlider(options=options, value=self.start[name], description=name, style=style)
-            for name, options in CHOICES.items()
-        }
-        view = ipywidgets.HTML(self.page(self.start))
-
-        def update(_):
-            view.value = self.page({name: slider.value for name, slider in self.sliders.items()})
-
-        for slider in self.sliders.values():
-            slider.observe(update, "value")
-        columns = "repeat(auto-fit, minmax(320px, 1fr))"
-        grid = ipywidgets.GridBox(list(self.sliders.values()), layout={"grid_template_columns": columns})
-        return ipywidgets.VBox([grid, view])
 
     def page(self, choices: dict) -> str:
         """The bars for one position of the sliders, as HTML."""

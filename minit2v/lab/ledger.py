@@ -6,6 +6,7 @@ from minit2v.arithmetic.clip import COLORS as PRIMARIES
 from minit2v.cost import Setup, lines
 from minit2v.cost.words import brief, times
 from minit2v.lab.page import COLORS, Figure, Html, table
+from minit2v.lab.players import chooser
 
 CHOICES = {  # what each slider offers; any combination of them is legal
     "seconds": (1, 2, 3, 4, 5, 6, 8, 10),
@@ -63,27 +64,8 @@ class Calculator:
     def widget(self):
         """ipywidgets sliders over the bill; arrow keys move them."""
         if self._widget is None:
-            self._widget = self._build()
+            self.sliders, self._widget = chooser(CHOICES, self.start, self.page)
         return self._widget
-
-    def _build(self):
-        import ipywidgets
-
-        style = {"description_width": "90px"}
-        self.sliders = {
-            name: ipywidgets.SelectionSlider(options=options, value=self.start[name], description=name, style=style)
-            for name, options in CHOICES.items()
-        }
-        view = ipywidgets.HTML(self.page(self.start))
-
-        def update(_):
-            view.value = self.page({name: slider.value for name, slider in self.sliders.items()})
-
-        for slider in self.sliders.values():
-            slider.observe(update, "value")
-        columns = "repeat(auto-fit, minmax(320px, 1fr))"
-        grid = ipywidgets.GridBox(list(self.sliders.values()), layout={"grid_template_columns": columns})
-        return ipywidgets.VBox([grid, view])
 
     def page(self, choices: dict) -> str:
         """The bill for one position of the sliders, beside that of the start, as HTML."""

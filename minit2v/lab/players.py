@@ -102,3 +102,25 @@ class Steps:
 
     def __repr__(self) -> str:
         return f"{len(self.pictures)} steps: {self.alt}"
+
+
+def chooser(choices: dict, start: dict, page):
+    """One slider for each of `choices`, {name: options}, over what `page({name: value})` says, as HTML; arrow keys move
+    them. Returns (the sliders by name, the ipywidget that holds all). `start`: where they stand at first."""
+    import ipywidgets
+
+    style = {"description_width": "90px"}
+    sliders = {
+        name: ipywidgets.SelectionSlider(options=options, value=start[name], description=name, style=style)
+        for name, options in choices.items()
+    }
+    view = ipywidgets.HTML(page(start))
+
+    def update(_):
+        view.value = page({name: slider.value for name, slider in sliders.items()})
+
+    for slider in sliders.values():
+        slider.observe(update, "value")
+    columns = "repeat(auto-fit, minmax(320px, 1fr))"
+    grid = ipywidgets.GridBox(list(sliders.values()), layout={"grid_template_columns": columns})
+    return sliders, ipywidgets.VBox([grid, view])

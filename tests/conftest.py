@@ -18,3 +18,18 @@ def course():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs a command in a fresh folder: (exit code, stdout, stderr)."""
+    from minit2v import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = cli.main([str(word) for word in words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call

@@ -31,19 +31,6 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs a command in a fresh folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = cli.main([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-@pytest.fixture
 def fresh(tmp_path):
     """Starts Python on some code, as a program of its own, in a fresh folder."""
     paths = [str(Path(__file__).parent), str(Path(cli.__file__).parent.parent)]

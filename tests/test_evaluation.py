@@ -10,7 +10,7 @@ from perfect_system import Perfect
 from scipy import ndimage
 from tiny_system import save_tiny
 
-from minit2v import cli, evaluation
+from minit2v import evaluation
 from minit2v.errors import UserError
 from minit2v.evaluation import command, draw_prompts, draw_sources, evaluate, evaluate_pictures, pictures
 from minit2v.metrics import wilson
@@ -185,18 +185,6 @@ def test_a_perfect_system_keeps_all_pictures_and_a_swapped_one_none(sources):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     return str(save_tiny(tmp_path_factory.mktemp("weights")))
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = cli.main([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 def test_evaluate_long_clips_by_command(run, tiny):

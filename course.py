@@ -4,9 +4,10 @@
     python3 course.py test [ARGUMENT..]  check the code, run the tests and the notebooks
     python3 course.py lab [ARGUMENT..]   open the notebooks in the browser
     python3 course.py exercises [ARG..]  write exercises/ anew from solutions/
+    python3 course.py refresh [FILE..]   run the notebooks anew and store what they show
 
 The first start makes the folder .venv and installs into it (about 1.5 GB, two to three minutes); after
-that a start takes seconds. Further arguments go to `minit2v generate`, pytest, JupyterLab or the generator.
+that a start takes seconds. Further arguments go to `minit2v generate`, pytest, JupyterLab and so on.
 """
 
 # Standard library only, and no syntax newer than Python 3.6: an old Python must get as far as the message.
@@ -24,7 +25,7 @@ PROMPT = "a large red ball moves right"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OLDEST, NEWEST = (3, 11), (3, 14)  # what the versions in constraints.txt are built for
 THIS = sys.version.split()[0]
-EXTRAS = {"run": ["course"], "test": ["course", "test"], "lab": ["course"], "exercises": ["course"]}
+EXTRAS = {"test": ["course", "test"]}  # of pyproject.toml; the other commands need "course" alone
 STAMP = "minit2v-stamp.json"  # in .venv, written last: an environment without it is half made
 PROBE = """
 import sys, importlib.util
@@ -41,8 +42,8 @@ def main(arguments=None):
         if sys.version_info[:2] < OLDEST:
             raise Stop(f"this is Python {THIS}, and the course needs 3.11 or newer: see python.org/downloads")
         options, rest = parse(sys.argv[1:] if arguments is None else arguments)
-        python = set_up(ROOT, EXTRAS[options.command], options.cpu_index)
-        return {"run": run, "test": test, "lab": lab, "exercises": exercises}[options.command](python, rest)
+        python = set_up(ROOT, EXTRAS.get(options.command, ["course"]), options.cpu_index)
+        return COMMANDS[options.command](python, rest)
     except (Stop, OSError) as error:
         print("course.py: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
@@ -52,10 +53,10 @@ def main(arguments=None):
 
 
 def parse(arguments):
-    usage = "python3 course.py {run,test,lab,exercises} [--cpu-index[=URL]] [ARGUMENT ..]"
+    usage = "python3 course.py {run,test,lab,exercises,refresh} [--cpu-index[=URL]] [ARGUMENT ..]"
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(None, usage, __doc__, formatter_class=raw, allow_abbrev=False)
-    parser.add_argument("command", choices=list(EXTRAS), help=argparse.SUPPRESS)
+    parser.add_argument("command", choices=list(COMMANDS), help=argparse.SUPPRESS)
     cpu = "take PyTorch from its index of CPU builds: 200 MB, where Linux otherwise gets several GB for GPUs"
     parser.add_argument("--cpu-index", metavar="URL", help=cpu)
     # Written without "=", argparse would take the word that follows for the address.
@@ -208,6 +209,20 @@ def lab(python, rest):
 
 def exercises(python, rest):
     return start([python, "-m", "minit2v.exercises.generate", *rest])[0]
+
+
+def refresh(python, rest):
+    if rest:
+        return start([python, "-m", "minit2v.lab.refresh", *rest])[0]
+    lessons = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    # The glossary comes last: its links are numbers of lines.
+    steps = [["lab.refresh", *lessons], ["exercises.generate", "--run"], ["lab.glossary"]]
+    codes = (start([python, "-m", f"minit2v.{module}", *words])[0] for module, *words in steps)
+    return next(filter(None, codes), 0)
+
+
+COMMANDS = {"run": run, "test": test, "lab": lab, "exercises": exercises, "refresh": refresh}
+
 
 
 def start(command, folder=ROOT, keep_output=False):

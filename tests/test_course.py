@@ -328,6 +328,23 @@ def test_run_makes_a_clip_and_says_what_is_in_it(course, started, no_set_up, mon
     assert "first_clip.mp4" in said and "first_clip.png" in said and "course.py lab" in said
 
 
+def test_refresh_runs_all_lessons_then_the_solutions_and_writes_the_glossary_last(course, no_set_up, started):
+    assert course.main(["refresh"]) == 0
+    steps = ["minit2v.lab.refresh", "minit2v.exercises.generate", "minit2v.lab.glossary"]
+    assert [words[2] for words in started] == steps
+    lessons = [Path(word).name for word in started[0][3:]]
+    assert lessons == sorted(path.name for path in (SOURCE.parent / "notebooks").glob("*.ipynb"))
+    started.clear()
+    assert course.main(["refresh", "notebooks/01_factory.ipynb"]) == 0
+    assert [words[2:] for words in started] == [["minit2v.lab.refresh", "notebooks/01_factory.ipynb"]]
+
+
+def test_refresh_stops_at_the_first_that_fails(course, no_set_up, monkeypatch):
+    codes = iter([2, 0, 0])
+    monkeypatch.setattr(course, "start", lambda *_, **__: (next(codes), None))
+    assert course.main(["refresh"]) == 2 and next(codes) == 0
+
+
 def test_run_passes_the_exit_code_on_and_stays_silent(course, no_set_up, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(course, "ROOT", tmp_path)
     monkeypatch.setattr(course, "start", lambda *_, **__: (2, ""))
@@ -379,7 +396,7 @@ def test_errors_are_one_line(course, monkeypatch, capsys, error, code):
 def test_help_and_a_wrong_command():
     help_ = subprocess.run([sys.executable, SOURCE, "--help"], capture_output=True, text=True)
     assert help_.returncode == 0
-    assert all(f"course.py {command}" in help_.stdout for command in ("run", "test", "lab"))
+    assert all(f"course.py {command}" in help_.stdout for command in ("run", "test", "lab", "exercises", "refresh"))
     wrong = subprocess.run([sys.executable, SOURCE, "rnu"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr and "'rnu'" in wrong.stderr
 

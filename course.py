@@ -216,7 +216,7 @@ def refresh(python, rest):
         return start([python, "-m", "minit2v.lab.refresh", *rest])[0]
     lessons = sorted((ROOT / "notebooks").glob("*.ipynb"))
     # The glossary comes last: its links are numbers of lines.
-    steps = [["lab.refresh", *lessons], ["exercises.generate", "--run"], ["lab.glossary"]]
+    steps = [["lab.refresh", *lessons], ["exercises.generate", "--run"], ["lab.contents"], ["lab.glossary"]]
     codes = (start([python, "-m", f"minit2v.{module}", *words])[0] for module, *words in steps)
     return next(filter(None, codes), 0)
 

@@ -82,6 +82,7 @@ NANO = World(
 )  # fmt: skip
 WORLDS = {world.name: world for world in (STANDARD, NANO)}
 LEAST_WIDTH = {"dog": 20.0, "face": 20.0}  # legs, eyes and mouth must be seen
+ADDED = {}  # motions of one's own: name -> offsets in px (T, 2), of seconds (T,) and a pace; see `extension`
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,8 @@ def _act(truth: Truth, motion: str, t: np.ndarray, meaning: Meaning) -> None:
         truth.mouth += (1 - np.cos(2 * np.pi * t * rate / CYCLE_SECONDS[motion])) / 2
     elif motion == "sloshes":  # pushed while level, so that it is level before and after
         truth.tilt += swing(meaning, t) * np.sin(2 * np.pi * t * rate / CYCLE_SECONDS[motion])
+    elif motion in ADDED:
+        truth.offset += ADDED[motion](t, rate)
 
 
 def swing(meaning: Meaning, time):

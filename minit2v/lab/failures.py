@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -284,11 +284,17 @@ class Bench:
         found = self.figures(name)
         return [key for key, one in INSPECTORS.items() if one.rings(found[key])]
 
+    def leaking(self, amount: float) -> list[Clip]:
+        """Clips from a picture that shines through the noise of all frames, so far as `amount` says; 0: not at all."""
+        leak = partial(faults.start_on_the_picture, amount=amount)
+        with exchanged([(diffusion, "start", leak)]):
+            return self._clips(self._denoised({}, given=True))
+
     def says(self, name: str) -> str:
         """A line: did the clips change, and do they ring, the inspector that is to catch it and the blind one?"""
         one, ringing = FAILURES[name], self.ringing(name)
         told = [f"{key}: {'rings' if key in ringing else 'silent'}" for key in (one.catches, one.blind)]
-        return f"{name:<31} changed: {self.changed(name) > 0.01}   {told[0]:<23} {told[1]}"
+        return f"{name:<35} changed: {self.changed(name) > 0.01}   {told[0]:<23} {told[1]}"
 
     def reconstructs(self, name: str) -> bool:
         """Whether a clip of the world, encoded and decoded with that failure, comes back as without it."""

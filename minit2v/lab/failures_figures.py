@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from minit2v.clip import Clip
 from minit2v.lab.drawings import INK, WRONG, _sheet, _write, described, strips
@@ -18,17 +19,31 @@ from minit2v.lab.page import COLORS, Figure, Html, show_source, table
 from minit2v.request import Given
 
 STORED = Path(__file__).parent / "assets" / "claims.json"
+MOMENTS = 4  # frames of a clip that are shown: 0, 5, 11, 16; every fourth would hide what goes wrong in groups of four
 
 
 # ---- failures beside healthy clips ---------------------------------------------------------------------------------
 
 
-def beside(bench: Bench, names: Sequence[str], which: int = 0, moments: int = 6) -> Figure:
+def beside(bench: Bench, names: Sequence[str], which: int = 0, moments: int = MOMENTS) -> Figure:
     """A healthy clip and below it the same with each of these failures, which two figures of the inspectors tell of."""
     rows = [bench.beside(names[0])[which], *(bench.made(name)[which] for name in names)]
     notes = [f"“{rows[0].prompt}”", *(note(bench, name) for name in names)]
     about = "Clips of one prompt, seed and model; in each but the first, one thing is wrong."
-    return strips([clip.frames for clip in rows], ["healthy", *names], notes, about, moments)
+    return small(strips([clip.frames for clip in rows], ["healthy", *names], notes, about, moments))
+
+
+def small(figure: Figure, colors: int = 48) -> Figure:
+    """The same figure in fewer colors: a lesson with many must not be large."""
+    return Figure(figure.picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE), figure.alt)
+
+
+def silent(bench: Bench, names: Sequence[str], which: int = 0) -> Figure:
+    """A healthy clip, and the same with bugs that hardly anybody notices."""
+    rows = [bench.healthy[which], *(bench.made(name)[which] for name in names)]
+    notes = [f"“{rows[0].prompt}”", *(f"{bench.changed(name):.0%} of the pixels changed" for name in names)]
+    about = "Clips of one prompt and seed, each but the first with a bug."
+    return small(strips([clip.frames for clip in rows], ["healthy", *names], notes, about, MOMENTS))
 
 
 def note(bench: Bench, name: str) -> str:
@@ -53,7 +68,7 @@ def causes(names: Sequence[str]) -> Html:
         settings = ", ".join(f"{key} = {value:g}" for key, value in failure.settings.items())
         shown = [("The package's own lines", show_source(thing)) for thing in failure.right]
         shown += [("In their place stood", show_source(thing)) for thing in failure.wrong]
-        body = "".join(f"<p>{label}:</p>{source.html}" for label, source in shown)
+        body = "".join(f"<p>{label}:</p><pre>{escape(source.text)}</pre>" for label, source in shown)
         told = f"<p><b>Cause:</b> {escape(failure.cause)}{f' ({settings})' if settings else ''}.</p>"
         told += f"<p><b>Fix:</b> {escape(failure.fix)}.</p>"
         parts.append(f"<details><summary><b>{escape(name)}</b></summary>{told}{body}</details>")
@@ -65,7 +80,7 @@ def causes(names: Sequence[str]) -> Html:
 
 
 def rings(bench: Bench, names: Sequence[str]) -> Figure:
-    """A row for each failure, a column for each inspector: ✗ where it rings. Right, what no inspector ever saw."""
+    """A row for each failure, a column for each inspector: its figure, and ✗ where it rings."""
     wide, high, left, head = 60, 21, 232, 84
     canvas, axes = _sheet(980, head + high * (len(names) + 1) + 10)
     for column, key in enumerate(INSPECTORS):
@@ -83,7 +98,7 @@ def rings(bench: Bench, names: Sequence[str]) -> Figure:
             _write(axes, x + wide / 2 - 1, y, text, 9, "bold" if out else "normal", WRONG if out else INK, "center")
         said.append(f"{name}: {', '.join(ringing) or 'none'}")
     alt = f"A table of {len(names)} failures and {len(INSPECTORS)} inspectors. Who rings: {'; '.join(said)}."
-    return described(canvas, alt)
+    return small(described(canvas, alt))
 
 
 def ledger(bench: Bench, names: Sequence[str]) -> Html:
@@ -174,7 +189,7 @@ def curves(claims: dict) -> Figure:
         panel.set_title(one["title"].replace(", ", ",\n"), fontsize=10)
         pairs = zip(one["settings"], map(figure, one["effect"]), strict=True)
         said.append(f"{one['title']}: " + ", ".join(f"{y} at {x:g}" for x, y in pairs))
-    return described(canvas, f"Four curves with bands. {'; '.join(said)}.")
+    return small(described(canvas, f"Four curves with bands. {'; '.join(said)}."))
 
 
 def _curve(panel, one: dict, at: float | None = None) -> None:
@@ -244,7 +259,7 @@ class Dial:
             _, self._widget = chooser({self.name: self.one["settings"]}, {self.name: start}, self.page)
         return self._widget
 
-    def still(self, settings: Sequence[float], moments: int = 6) -> Figure:
+    def still(self, settings: Sequence[float], moments: int = MOMENTS) -> Figure:
         """The clips at some settings, with the measured effect."""
         notes = []
         for setting in settings:
@@ -253,7 +268,8 @@ class Dial:
             effect = f"{self.one['figure'].split(':')[0]}: {figure(self.one['effect'][place])}"
             notes.append(f"{effect}\n95 % band {figure(low)} to {figure(high)}")
         about = f"“{self.bench.prompts[0]}”, one seed, at settings of one knob: {self.name}."
-        return strips([self.clip(s).frames for s in settings], [f"{s:g}" for s in settings], notes, about, moments)
+        clips = [self.clip(setting).frames for setting in settings]
+        return small(strips(clips, [f"{setting:g}" for setting in settings], notes, about, moments))
 
     def _ipython_display_(self):
         from IPython.display import display

@@ -83,12 +83,14 @@ class Game:
 
     @property
     def still(self) -> Figure:
-        """All clips, five frames of each, with their prompts."""
+        """All clips, some frames of each, with their prompts."""
         from minit2v.lab.drawings import strips
+        from minit2v.lab.failures_figures import MOMENTS, small
 
         labels = [f"clip {i + 1}" for i in range(len(self.cases))]
         notes = [prompt for _, prompt, _ in self.cases]
-        return strips([clip.frames for clip in self.clips], labels, notes, "Which knob is wrong?", moments=5)
+        frames = [clip.frames for clip in self.clips]
+        return small(strips(frames, labels, notes, "Which knob is wrong?", MOMENTS))
 
     @property
     def widget(self):

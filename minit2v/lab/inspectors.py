@@ -28,6 +28,12 @@ class Inspector:
     high: float = np.inf
     over: Callable = finite_mean
 
+    @property
+    def bounds(self) -> str:
+        """When it is content, in words."""
+        low, high = np.isfinite([self.low, self.high])
+        return " and ".join([f"at least {self.low:g}"] * bool(low) + [f"at most {self.high:g}"] * bool(high))
+
     def rings(self, value: float) -> bool:
         """Whether a value is out of bounds. One that cannot be measured (nan) rings no bell."""
         return bool(value < self.low or value > self.high)

@@ -24,7 +24,7 @@ SAME = 0.99  # share of the pixels that are within one grey level of the healthy
 
 @dataclass(frozen=True)
 class Setting:
-    """Which clip is made. What is None is the system's own."""
+    """Which clip is made. What is None is the system's own. picture: a prompt; its first frame begins the clip."""
 
     prompt: str = PROMPT
     seed: int = 0
@@ -33,12 +33,16 @@ class Setting:
     rescale: float = 0.0
     sampler: str = "euler"
     system: str = "sora"
+    picture: str | None = None
 
 
+FROM_PICTURE = Setting(prompt="a large ball moves right", picture=PROMPT)  # which alone says the color
 SETTINGS = {
     "06.3": Setting(steps=6, sampler="heun"),
     "06.5": Setting(guidance=3.0),
     "06.6": Setting(guidance=5.0, rescale=0.7),
+    "12.1": FROM_PICTURE,
+    "12.2": FROM_PICTURE,
 }
 
 
@@ -103,9 +107,20 @@ def made(setting: Setting) -> np.ndarray:
     own = one.sampling
     one.sampling = replace(own, rescale=setting.rescale, sampler="euler")  # what stands there may be another one
     try:
-        return one.generate(setting.prompt, steps=setting.steps, guidance=setting.guidance, seed=setting.seed).frames
+        how = dict(steps=setting.steps, guidance=setting.guidance, seed=setting.seed, given=given(setting))
+        return one.generate(setting.prompt, **how).frames
     finally:
         one.sampling = own
+
+
+def given(setting: Setting):
+    """The picture that the clip begins with, if it has one."""
+    from minit2v.request import Given
+    from minit2v.world.captions import parse
+    from minit2v.world.render import render
+    from minit2v.world.scenes import scene
+
+    return Given(render(scene(parse(setting.picture), setting.seed))[:1]) if setting.picture else None
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,488 @@
+"""Lesson 12, image to video: noise levels per frame, a step around a picture, channel concatenation, crop and pad,
+whose error it is."""
+
+import math
+
+import torch
+
+from minit2v.exercises.judging import Spy, Wrong, compare, mixture, near, number, pair, tensor
+from minit2v.exercises.registry import task
+
+# ---- a table of noise levels -------------------------------------------------------------------------------------
+
+
+def plug_levels(fn):
+    """The samplers take every frame's noise level from the learner's function."""
+    from minit2v import diffusion
+
+    def start(noise, schedule, known):
+        mask = torch.zeros(noise.shape[:2], dtype=torch.bool) if known is None else known.mask
+        levels = fn(schedule.to(noise), mask, 0.0 if known is None else known.level)
+        data = torch.zeros_like(noise) if known is None else known.latents
+        return diffusion.FlowMatching.add_noise(data, noise, levels[0]), levels
+
+    return [(diffusion, "start", start)]
+
+
+@task(
+    "12.1", "noise_levels(schedule, known, level)", "A noise level for each frame", difficulty=2, importance=5,
+    minutes=10,
+    hints=(
+        "Begin with the table of a clip of which nothing is known: at each moment, all frames of all clips have the "
+        "same level. Which axes does that table have, and along which of them do the numbers differ?",
+        "Then change some of it: where a frame is known, its level is `level`, from the first moment to the last. It "
+        "does not matter what the schedule says there.",
+        "`levels = schedule[:, None, None].expand(-1, *known.shape)`, then `torch.where(known, level, levels)`.",
+    ),
+    plug=plug_levels,
+)
+def noise_levels(learner):
+    for b, f, moments, level in ((2, 4, 5, 0.0), (3, 3, 4, 0.3), (1, 5, 6, 0.15)):
+        schedule = torch.rand(moments, generator=learner.generator).sort(descending=True).values
+        schedule[0], schedule[-1] = 1.0, 0.0
+        for known in _masks(b, f):
+            y = tensor(learner(schedule, known, level), (moments, b, f), "mbf", "table of levels")
+            _check_levels(y, schedule.double(), known, level)
+    return "Known frames keep their level, all others follow the schedule: four tasks in one table."
+
+
+def _masks(b, f):
+    """Which frames are known: the first, both ends, in every clip another, and none."""
+    none, first = torch.zeros(b, f, dtype=torch.bool), torch.zeros(b, f, dtype=torch.bool)
+    first[:, 0] = True
+    ends = first.clone()
+    ends[:, -1] = True
+    own = (torch.arange(b)[:, None] + 1) % f == torch.arange(f)
+    return first, ends, own, none
+
+
+def _check_levels(y, schedule, known, level):
+    free = schedule[:, None, None].expand_as(y)
+    due = torch.where(known, float(level), free)
+    if near(y, due, 1e-6):
+        return
+    told = f"With {_named(known)} known at level {level:g}, "
+    if known.any() and near(y, torch.where(known, free, float(level)), 1e-6):
+        raise Wrong(f"{told}known and other frames are exchanged: those that are given follow the schedule, and those "
+                    "that have to be made stay as they are.")
+    off = (y - due).abs() > 1e-6  # (m, b, f)
+    held = (y - level).abs().amax(dim=0) < 1e-6  # (b, f)
+    theirs = known[:1].expand_as(known)
+    if torch.equal(held, theirs) and not torch.equal(known, theirs):
+        raise Wrong(f"{told}the mask of clip 0 is used for all clips: every clip of the batch has its own mask.")
+    at_others = off & ~known
+    if at_others.any():
+        _check_others(y, schedule, known, told, at_others, level)
+    held, follows = y[:, known], free[:, known]
+    if near(held, follows, 1e-6):
+        raise Wrong(f"{told}they follow the schedule like all others: the mask changes nothing.")
+    if near(held, held[:1].expand_as(held), 1e-6) and near(held, held.mean().expand_as(held), 1e-6):
+        raise Wrong(f"{told}they have level {float(held.mean()):.3g} throughout. A known frame has the level that is "
+                    "given: it may be known and noisy.")
+    right = ~off.any(dim=0) & known
+    if right.any():
+        raise Wrong(f"{told}some of them are held, and {_named(known & ~right)} still follows the schedule: every "
+                    "frame that the mask names is known, wherever it stands.")
+    if not off[0][known].any():
+        raise Wrong(f"{told}they start at their level and then change. The level of a known frame stays the same at "
+                    "every moment, also when the others have come below it.")
+    raise Wrong(f"{told}their levels are not what was given: at the first moment {float(held[0, 0]):.3g}, at the last "
+                f"{float(held[-1, 0]):.3g}.")
+
+
+def _check_others(y, schedule, known, told, at_others, level):
+    """Frames that have to be made do not follow the schedule."""
+    m, clip, frame = at_others.nonzero()[0].tolist()
+    if near(y, torch.where(known, float(level), schedule.flip(0)[:, None, None].expand_as(y)), 1e-6):
+        raise Wrong(f"{told}the schedule runs backwards: the first moment is the noisiest.")
+    extra = ((y - level).abs().amax(dim=0) < 1e-6) & ~known
+    if extra.any() and known.any():
+        raise Wrong(f"{told}{_named(extra)} is held as well, and has to be made: it must follow the schedule.")
+    due = float(schedule[m])
+    raise Wrong(f"{told}frame {frame} of clip {clip} has to be made, and at moment {m} its level is "
+                f"{float(y[m, clip, frame]):.3g} where the schedule says {due:.3g}.")
+
+
+def _named(mask):
+    """Frames of a mask (b, f) in words, of the first clip that has any."""
+    if not mask.any():
+        return "no frame"
+    clip = int(mask.any(dim=1).nonzero()[0])
+    frames = mask[clip].nonzero().flatten().tolist()
+    whose = f" of clip {clip}" if len(mask) > 1 else ""
+    return f"frame{'s' if len(frames) > 1 else ''} {', '.join(map(str, frames))}{whose}"
+
+
+# ---- a step around a picture -------------------------------------------------------------------------------------
+
+
+def plug_step(fn):
+    """The sampler's every step is the learner's."""
+    from itertools import pairwise
+
+    from minit2v import diffusion
+
+    def euler(velocity_fn, noise, schedule, known=None, on_step=None):
+        x = noise
+        for sigma, next_sigma in pairwise(schedule.tolist()):
+            x = fn(x, sigma, next_sigma, known.latents[:, 0], velocity_fn)
+        return x
+
+    return [(diffusion.SAMPLERS, "euler", euler)]
+
+
+class Field:
+    """Stands in for a denoiser: its velocity depends on every frame, on each frame's level, and is never simple."""
+
+    def __call__(self, x, level):
+        level = level[:, :, None, None, None].to(x)
+        return torch.tanh(x + 0.5 * level) + 0.3 * x.mean(dim=1, keepdim=True) * (1 + level) - 0.7
+
+
+@task(
+    "12.2", "held_step(x, sigma, next_sigma, picture, velocity_fn)", "One step, and the picture stays", difficulty=3,
+    importance=5, minutes=15,
+    hints=(
+        "Three things make frame 0 a known frame: what stands there when the network looks, which level the network is "
+        "told of it, and what stands there after the step.",
+        "Put the picture into frame 0 of a copy of x. Make levels (b, f): sigma everywhere, 0 for frame 0. Ask the "
+        "network once. Step the others by (next_sigma - sigma) · velocity.",
+        "`x = x.clone(); x[:, 0] = picture`; `levels = torch.full(x.shape[:2], sigma); levels[:, 0] = 0`; `y = x + "
+        "(next_sigma - sigma) * velocity_fn(x, levels)`; `y[:, 0] = picture`; return y.",
+    ),
+    plug=plug_step,
+)
+def held_step(learner):
+    for (b, f, c, h, w), sigma, then in (((2, 4, 3, 2, 2), 0.9, 0.6), ((3, 3, 2, 2, 3), 1.0, 0.8),
+                                         ((1, 5, 2, 2, 2), 0.4, 0.0)):  # fmt: skip
+        x, picture = learner.draw(b, f, c, h, w), learner.draw(b, c, h, w)
+        y = learner(x, sigma, then, picture, Spy(Field()))
+        seen, levels = _question(learner, x.shape)
+        _check_told(levels, sigma, then)
+        _check_seen(seen, x, picture, sigma)
+        y = tensor(y, x.shape, "bfchw")
+        _check_step(y, seen.double(), picture.double(), Field()(seen, levels), sigma, then)
+    return "The network sees the picture and knows it for clean; the step moves all frames but this one."
+
+
+def _question(learner, shape):
+    """With what the network was asked: x and levels."""
+    asked = learner.logs.get(4, [])
+    if not asked:
+        raise Wrong("You never ask `velocity_fn`: without it there is nowhere to go.")
+    if len(asked) > 1:
+        raise Wrong(f"You ask `velocity_fn` {len(asked)} times. One step of Euler's method is one look.")
+    if len(asked[0]) != 2 or not isinstance(asked[0][0], torch.Tensor):
+        raise Wrong("`velocity_fn` takes two things: x (b, f, c, h, w), and the noise levels (b, f).")
+    x, levels = asked[0]
+    tensor(x, shape, "bfchw", "x that you ask velocity_fn about")
+    if not isinstance(levels, torch.Tensor) or tuple(levels.shape) != tuple(shape[:2]):
+        raise Wrong(f"You tell the network one noise level for the whole clip; it takes one for each frame, (b, f), "
+                    f"here {tuple(shape[:2])}. That is how it knows the picture from the noise.")
+    return x, tensor(levels, shape[:2], "bf", "levels that you tell")
+
+
+def _check_told(levels, sigma, then):
+    due = torch.full_like(levels, sigma)
+    due[:, 0] = 0
+    if near(levels, due, 1e-5):
+        return
+    clean = (levels.abs() < 1e-6).all(dim=0).nonzero().flatten().tolist()
+    if near(levels, torch.full_like(levels, sigma), 1e-5):
+        raise Wrong("The network is told that frame 0 is as noisy as the others. It stands there without noise, so its "
+                    "level is 0; otherwise the network takes the picture for noise that happens to look like one.")
+    if near(levels[:, 1:], torch.full_like(levels[:, 1:], then), 1e-5) and abs(then - sigma) > 1e-5:
+        raise Wrong(f"The frames to be made are told to have the level after the step, {then:g}. The network looks at "
+                    f"them before it, at {sigma:g}.")
+    if clean == list(range(levels.shape[1])):
+        raise Wrong("The network is told that all frames are clean. Only frame 0 is.")
+    if clean != [0]:
+        where = f"frame {', '.join(map(str, clean))}" if clean else "no frame"
+        raise Wrong(f"Level 0 is told of {where}, and the picture stands in frame 0: the level is on the wrong frame.")
+    if not near(levels, levels[:1].expand_as(levels), 1e-5):
+        raise Wrong("The clips of the batch are told different levels; all of them are at the same moment.")
+    raise Wrong(f"The frames to be made are at noise level {sigma:g}, and the network is told "
+                f"{float(levels[0, -1]):.3g}.")
+
+
+def _check_seen(seen, x, picture, sigma):
+    first = seen[:, 0].double()
+    if not near(first, picture):
+        if near(first, x[:, 0]):
+            raise Wrong("When the network looks, frame 0 still holds what was in x: it never sees the picture, and "
+                        "putting it in after the step comes too late.")
+        shares = mixture(first, {"picture": picture.double(), "x": x[:, 0].double()})
+        if shares and float(shares["picture"]):
+            raise Wrong(f"What the network sees in frame 0 is the picture with noise on it "
+                        f"({float(shares['picture']):.3g} of it). A known frame is shown as it is.")
+        raise Wrong("What the network sees in frame 0 is not the picture.")
+    if near(seen[:, 1:], x[:, 1:]):
+        return
+    everywhere = picture[:, None].expand_as(x)
+    if near(seen, everywhere):
+        raise Wrong("The picture stands in all frames when the network looks: no noise is left to make a clip of.")
+    moved = [k for k in range(x.shape[1]) if k and not near(seen[:, k], x[:, k])]
+    raise Wrong(f"When the network looks, frame {', '.join(map(str, moved))} is not what was in x; only frame 0 is "
+                "replaced.")
+
+
+def _check_step(y, seen, picture, velocity, sigma, then):
+    step = then - sigma
+    first, rest = y[:, 0], y[:, 1:]
+    x, v = seen[:, 1:], velocity[:, 1:].double()
+    shares = mixture(rest, {"x": x, "velocity": v})
+    if not near(rest, x + step * v):
+        if shares is None:
+            raise Wrong("The frames to be made are no mixture of x and the velocity: a step is x plus some of the "
+                        "velocity, and nothing else.")
+        a, s = float(shares["x"]), float(shares["velocity"])
+        if near(torch.tensor(s), torch.tensor(-step), 1e-3):
+            raise Wrong("You step the wrong way: the velocity points from data to noise, and sigma falls, so the step "
+                        f"is {step:+.3g}, not {-step:+.3g}.")
+        if abs(s) < 1e-6:
+            raise Wrong("The frames to be made do not move: the step is missing.")
+        raise Wrong(f"The frames to be made become {a:.3g} · x + {s:.3g} · velocity; from {sigma:g} to {then:g} it has "
+                    f"to be x {step:+.3g} · velocity.")
+    if near(first, picture):
+        return
+    if near(first, picture + step * velocity[:, 0].double()):
+        raise Wrong("The picture is stepped along with the others: after the step, frame 0 is another one. Its level "
+                    "was 0 before and is 0 after, so it must stay.")
+    raise Wrong("After the step frame 0 is not the picture any more. A known frame stays as it is.")
+
+
+# ---- channel concatenation ---------------------------------------------------------------------------------------
+
+
+@task(
+    "12.3", "condition(source, frames)", "The picture beside every frame, and a mask", difficulty=2, importance=4,
+    minutes=10,
+    hints=(
+        "Every frame gets the same c channels, the source's latents. And one more channel: which number does it hold "
+        "in the frame that the source shows, and which in all others?",
+        "Repeat the source along a new axis behind the batch, and join a mask (b, f, 1, h, w) to it by the channels.",
+        "`repeated = source[:, None].expand(-1, frames, -1, -1, -1)`; a mask of zeros like `repeated[:, :, :1]`, with "
+        "1 at `[:, 0]`; `torch.cat([repeated, mask], dim=2)`.",
+    ),
+)
+def condition(learner):
+    for b, c, h, w, f in ((2, 3, 2, 4, 5), (3, 3, 3, 2, 3), (1, 4, 2, 2, 4)):
+        source = learner.draw(b, c, h, w)
+        y = tensor(learner(source, f), (b, f, c + 1, h, w), "bfchw")
+        repeated = source.double()[:, None].expand(-1, f, -1, -1, -1)
+        if near(y[:, :, 1:], repeated) and not near(y[:, :, :-1], repeated):
+            raise Wrong("The mask stands before the source's channels. It is the last channel: a convolution has "
+                        "weights for each place, and does not look for it.")
+        _check_source(y[:, :, :-1], repeated)
+        _check_mask(y[:, :, -1])
+    return "All frames can look at the source, and the mask says which of them it is."
+
+
+def _check_source(found, repeated):
+    if near(found, repeated):
+        return
+    b, f = repeated.shape[:2]
+    clips = [(i, j) for i in range(b) for j in range(b) if i != j]
+    if any(near(found[i, k], repeated[j, 0]) for i, j in clips for k in range(f)):
+        raise Wrong("The clips get each other's pictures: the batch was repeated where the frames should have been.")
+    good = [k for k in range(f) if near(found[:, k], repeated[:, k])]
+    empty = [k for k in range(f) if near(found[:, k], torch.zeros_like(found[:, k]))]
+    if good == [0] and len(empty) == f - 1:
+        raise Wrong("The source stands in frame 0 only, and the others get zeros: they would have nothing to look at. "
+                    "Its latents are repeated in every frame; to say which frame it shows is the mask's business.")
+    if good:
+        raise Wrong(f"The source stands in frame {', '.join(map(str, good))} as it should, and not in the others.")
+    compare(found, repeated, "bfchw", "source's channels")
+
+
+def _check_mask(mask):
+    due = torch.zeros_like(mask)
+    due[:, 0] = 1
+    if near(mask, due):
+        return
+    if near(mask, torch.ones_like(mask)):
+        raise Wrong("The mask is 1 in every frame: each is said to be the source, and a network that learns from that "
+                    "learns to stand still. Only frame 0 shows the source.")
+    if near(mask, torch.zeros_like(mask)):
+        raise Wrong("The mask is 0 everywhere: the network cannot tell which frame the source shows, or whether there "
+                    "is a source at all.")
+    if near(mask, 1 - due):
+        raise Wrong("The mask is turned round: it is 0 where the source is shown, and 1 where it is not.")
+    flat = mask.flatten(2)
+    if not near(flat, flat[:, :, :1].expand_as(flat)):
+        raise Wrong("The mask differs from place to place. The source shows the whole of frame 0, so it is 1 at all of "
+                    "its places.")
+    ones = (flat[0, :, 0] - 1).abs().lt(1e-4).nonzero().flatten().tolist()
+    if ones and ones != [0]:
+        raise Wrong(f"The mask is 1 in frame {', '.join(map(str, ones))}; the source is frame 0, counted from 0.")
+    raise Wrong(f"The mask holds {float(flat[0, 0, 0]):.3g} in frame 0 and {float(flat[0, -1, 0]):.3g} in the last; it "
+                "says yes or no: 1 in frame 0, 0 in all others.")
+
+
+# ---- crop and pad ------------------------------------------------------------------------------------------------
+
+
+@task(
+    "12.4", "shaped(picture, height, width, fit)", "Make any picture fit", difficulty=3, importance=3, minutes=20,
+    hints=(
+        "Nothing is scaled here. Cropping asks for the largest part, padding for the smallest whole, of the shape "
+        "height : width. Which side of the picture stays as it is: in a picture that is too wide, and in one too tall?",
+        "For a picture (h, w): h · width / height columns go with all its rows, w · height / width rows with all its "
+        "columns. The crop takes the smaller of each and what there is; the pad the larger.",
+        "`limit = min if fit == 'crop' else max`; `high, wide = limit(h, w * height // width), limit(w, h * width // "
+        "height)`. Crop: `top, left = (h - high) // 2, (w - wide) // 2` and a slice. Pad: `torch.full((high, wide, 3), "
+        "0.5)`, and put the picture into its middle.",
+    ),
+)
+def shaped(learner):
+    for (h, w), (high, wide) in (((6, 10), (4, 4)), ((12, 6), (5, 5)), ((8, 24), (4, 6)), ((12, 12), (4, 6)),
+                                 ((4, 6), (8, 12))):  # fmt: skip
+        picture = 2 + torch.arange(float(h * w)).view(h, w, 1).expand(-1, -1, 3) * torch.tensor([1.0, 1.001, 1.002])
+        for fit in ("crop", "pad"):
+            limit = min if fit == "crop" else max
+            box = limit(h, w * high // wide), limit(w, h * wide // high)
+            told = f"A picture of {h} × {w}, made {high} : {wide} by '{fit}', "
+            y = _of_shape(learner(picture.clone(), high, wide, fit), (*box, 3), (h, w), (high, wide), told, fit)
+            (_check_crop if fit == "crop" else _check_pad)(y, picture.double(), told)
+    return "What is shown is the middle, in the right shape, and no pixel was stretched."
+
+
+def _of_shape(value, due, whole, asked, told, fit):
+    if isinstance(value, torch.Tensor) and value.dim() == 3 and tuple(value.shape) != due:
+        found, other = tuple(value.shape), "pad" if fit == "crop" else "crop"
+        limit = max if fit == "crop" else min
+        (h, w), (high, wide) = whole, asked
+        if found[:2] == (limit(h, w * high // wide), limit(w, h * wide // high)):
+            raise Wrong(f"{told}comes out as {found[0]} × {found[1]}: that is what '{other}' means. A crop is never "
+                        "larger than the picture, a pad never smaller.")
+        if found[:2] == asked:
+            raise Wrong(f"{told}comes out as {high} × {wide}. Those are not pixels here, but a shape: take as much of "
+                        "the picture as has this shape, and leave the scaling to others.")
+        if found[:2] == whole:
+            raise Wrong(f"{told}comes out as it was, {h} × {w}; {due[0]} × {due[1]} is due.")
+        if found[:2] == (due[1], due[0]):
+            raise Wrong(f"{told}comes out as {found[0]} × {found[1]}: height and width are exchanged.")
+        if found[0] * wide != found[1] * high:
+            raise Wrong(f"{told}comes out as {found[0]} × {found[1]}, which is not {high} : {wide}.")
+        more = "smaller" if found[0] < due[0] else "larger"
+        raise Wrong(f"{told}comes out as {found[0]} × {found[1]}: the right shape, but {more} than it has to be; "
+                    f"{due[0]} × {due[1]} is due.")
+    return tensor(value, due, "hwc")
+
+
+def _place(part, whole):
+    """Where the top left pixel of `part` stands in `whole` (h, w, 3), if each of its pixels is one of those."""
+    at = ((whole - part[0, 0]).abs().amax(dim=-1) < 1e-4).nonzero()
+    if not len(at):
+        return None
+    top, left = at[0].tolist()
+    same = whole[top : top + part.shape[0], left : left + part.shape[1]]
+    return (top, left) if same.shape == part.shape and near(same, part, 1e-6) else None
+
+
+def _check_crop(y, picture, told):
+    due = tuple((a - b) // 2 for a, b in zip(picture.shape[:2], y.shape[:2], strict=True))
+    found = _place(y, picture)
+    if found is None and _place(y.transpose(0, 1), picture):
+        raise Wrong(f"{told}comes out lying on its side: height and width are exchanged.")
+    if found is None:
+        if not all(bool(((picture - pixel).abs().amax(dim=-1) < 1e-4).any()) for pixel in y.flatten(0, 1)):
+            raise Wrong(f"{told}holds values that the picture does not have. A crop only leaves something out.")
+        raise Wrong(f"{told}has its pixels in another order, or with gaps between them. A crop is one piece.")
+    if found != due:
+        raise Wrong(f"{told}begins at row {found[0]}, column {found[1]}. The middle is asked for: as much is cut off "
+                    f"on one side as on the other, so it begins at row {due[0]}, column {due[1]}.")
+
+
+def _check_pad(y, picture, told):
+    h, w = picture.shape[:2]
+    due = (y.shape[0] - h) // 2, (y.shape[1] - w) // 2
+    found = _place(picture, y)
+    if found is None:
+        raise Wrong(f"{told}does not show the whole picture in one piece. Padding adds bars and changes no pixel.")
+    if found != due:
+        raise Wrong(f"{told}has the picture at row {found[0]}, column {found[1]}, and not in the middle, row {due[0]}, "
+                    f"column {due[1]}: there are bars on both sides.")
+    bars = torch.ones(y.shape[:2], dtype=torch.bool)
+    bars[due[0] : due[0] + h, due[1] : due[1] + w] = False
+    if bars.any() and not near(y[bars], torch.full_like(y[bars], 0.5)):
+        raise Wrong(f"{told}has bars of {float(y[bars].mean()):.3g}. Gray, 0.5, is asked for: to a model that knows -1 "
+                    "to 1 that is 0, the least it can be told.")
+
+
+# ---- whose error -------------------------------------------------------------------------------------------------
+
+
+@task(
+    "12.5", "split_error(picture, rebuilt, first)", "The VAE's error, or the model's?", difficulty=1, importance=4,
+    minutes=8,
+    hints=(
+        "Three pictures, and so three distances. On the way from the picture to the clip's first frame lies what the "
+        "VAE alone makes of the picture.",
+        "An rms distance is the root of the mean of the squared differences. The VAE's part goes from the picture to "
+        "`rebuilt`; where does the model's part begin, and where does it end?",
+        "`rms = lambda a, b: (a - b).square().mean().sqrt().item()`; return rms(picture, first), rms(picture, "
+        "rebuilt), rms(rebuilt, first).",
+    ),
+)
+def split_error(learner):
+    for shape in ((4, 6, 3), (2, 5, 3)):
+        picture, vae, model = (learner.draw(*shape) for _ in range(3))
+        same = _parts(learner, picture, picture, picture)
+        if any(abs(part) > 1e-6 for part in same):
+            raise Wrong(f"When all three are the same picture there is no error, and you return {_shown(same)}.")
+        _check_part(learner, 1, picture, picture + vae, picture + vae, vae,
+                    "the clip's first frame is exactly what the VAE makes of the picture")
+        _check_part(learner, 2, picture, picture, picture + model, model, "the VAE holds the picture perfectly")
+        total, due = _parts(learner, picture, picture + vae, picture + vae + model), (vae + model, vae, model)
+        due = tuple(float(part.double().square().mean().sqrt()) for part in due)
+        for name, found, wanted in zip(("total", "VAE's part", "model's part"), total, due, strict=True):
+            if abs(found - wanted) > 1e-4 * max(1, wanted):
+                why = ""
+                if name == "model's part" and abs(found - (total[0] - total[1])) < 1e-4:
+                    why = " Distances do not subtract: two errors can point the same way, or cancel. Measure it."
+                elif name == "total" and abs(found - (total[1] + total[2])) < 1e-4:
+                    why = " Distances do not add up: two errors can cancel. Measure it from the picture itself."
+                raise Wrong(f"With an error in both, the {name} is {found:.4g}, and {wanted:.4g} is due.{why}")
+    return "The VAE's part is what no model behind it could mend; the model's part is what it did beyond that."
+
+
+def _parts(learner, *pictures):
+    found = pair(learner(*pictures), ("total", "vae", "model"))
+    return tuple(float(number(part, name)) for part, name in zip(found, ("total", "VAE's part", "model's part"),
+                                                                  strict=True))  # fmt: skip
+
+
+def _shown(parts):
+    return "(" + ", ".join(f"{part:.3g}" for part in parts) + ")"
+
+
+def _check_part(learner, mine, picture, rebuilt, first, error, told):
+    """All of the error is one part's: that one and the total must be its rms, the other 0."""
+    found, other = _parts(learner, picture, rebuilt, first), 3 - mine
+    names = ("total", "VAE's part", "model's part")
+    due = float(error.double().square().mean().sqrt())
+    if abs(found[other]) > 1e-5 and abs(found[mine]) < 1e-5:
+        raise Wrong(f"When {told}, all of the error is the {names[mine]}, and yours says it is the {names[other]}: the "
+                    "two are exchanged.")
+    if abs(found[other]) > 1e-5:
+        raise Wrong(f"When {told}, the {names[other]} is 0, and yours is {found[other]:.3g}.")
+    for which in (mine, 0):
+        value = found[which]
+        if abs(value - due) < 1e-4 * max(1, due):
+            continue
+        square, absolute = due**2, float(error.double().abs().mean())
+        norm = float(error.double().norm())
+        if abs(value - square) < 1e-4:
+            raise Wrong(f"The {names[which]} is {value:.4g}, the mean square. Its root is asked for, so that it has "
+                        "the unit of the pixels.")
+        if abs(value - absolute) < 1e-4:
+            raise Wrong(f"The {names[which]} is {value:.4g}, the mean of the absolute differences. The root of the "
+                        "mean square is asked for, which minds large errors more.")
+        if abs(value - norm) < 1e-3:
+            raise Wrong(f"The {names[which]} is {value:.4g}: summed over all pixels, so it grows with the picture. "
+                        "Take the mean before the root.")
+        if math.isclose(value, 0, abs_tol=1e-6):
+            raise Wrong(f"When {told}, the {names[which]} cannot be 0, and yours is.")
+        raise Wrong(f"When {told}, the {names[which]} is {due:.4g}, the root of the mean squared difference; yours is "
+                    f"{value:.4g}.")

@@ -201,11 +201,12 @@ def test_a_color_that_is_pulled_home_is_seen(two):
     assert pictures.pulled_home(np.full((17, 64, 64, 3), 128, np.uint8)) == ("", pictures.FAR, pictures.FAR)
 
 
-def test_ghosts_are_found_and_the_way_is_measured(two):
+def test_ghosts_are_found_and_paces_are_measured(two):
     quick = pictures.taken("a small red ball moves left quickly on a checkered floor", seed=1)
     fade = pictures.crossfade(quick.picture, quick.clip[-1:], 17)
     assert pictures.ghostly(quick.clip) < 3 and pictures.ghostly(fade) > 20
-    assert pictures.way(quick.clip) > 4 and pictures.way(np.repeat(quick.picture, 17, axis=0)) == 0
+    assert pictures.paces(quick.clip) == pytest.approx([1.75] * 4, abs=0.1)
+    assert not pictures.paces(np.repeat(quick.picture, 17, axis=0)).any()
     assert pictures.unlike(quick.clip, quick.picture) == 0
 
 

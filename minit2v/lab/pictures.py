@@ -268,7 +268,7 @@ def ghostly(frames: np.ndarray) -> float:
     return float(np.nan_to_num(np.linalg.norm(colors[len(colors) // 2] - colors[0]), nan=FAR))
 
 
-def way(frames: np.ndarray, count: int = 3) -> float:
-    """How far the subject moves in the last `count` steps of a clip, px."""
-    center = judge(frames).track.center
-    return float(np.linalg.norm(center[-1] - center[-1 - count]))
+def paces(frames: np.ndarray, count: int = 4) -> np.ndarray:
+    """How far the subject moves in each of the last `count` steps of a clip, px: (count,)."""
+    center = judge(frames).track.center[-1 - count :]
+    return np.linalg.norm(np.diff(center, axis=0), axis=1)

@@ -61,6 +61,47 @@ def _spacetime_transformer():
     Modulation.forward = lambda self, level, pooled: each(self, level.mean(1, keepdim=True).expand_as(level), pooled)
 
 
+def _image_to_video():
+    """Known frames that are merely put back at the end: until then they are noise, and nobody can look at them."""
+    from minit2v import diffusion
+
+    each = diffusion.start
+    diffusion.start = lambda noise, schedule, known: each(noise, schedule, None)
+
+
+def _failure_lab():
+    """A temporal strength that nobody reads: with mixing switched off, the clips are as healthy as before."""
+    from minit2v.dit import Block
+
+    Block.attend = lambda self, x, rotation, temporal_strength: self.attention(x, rotation)
+
+
+def _temporal_unet():
+    """A clip folded so that its columns are the frames: temporal kernels run over places, and every shape is right."""
+    from minit2v import unet
+
+    unet.PICTURES["temporal"] = "b c (h w) f"
+
+
+def _speed():
+    """Guidance that calls the network twice in a step: the clips are right, and only a count of calls tells."""
+    from minit2v import pipeline
+    from minit2v.diffusion import guide
+
+    def guided(network, text, null, scale, rescale=0.0, condition=None):
+        return lambda x, sigma: guide(network(x, sigma, text, condition), network(x, sigma, null, condition), scale)
+
+    pipeline.guided = guided
+
+
+def _tiny_model():
+    """Channels that count the more, the less the decoder sees of them: the weights of the loss turned upside down."""
+    from minit2v import tasks
+
+    each = tasks.visibility
+    tasks.visibility = lambda vae, world, clips=32: (worth := 1 / each(vae, world, clips)) / worth.mean()
+
+
 def _real_systems():
     """A speed figure that finds everything at the right pace: photographs and clips played backwards pass it."""
     from minit2v import metrics
@@ -75,6 +116,11 @@ FAULTS = {
     "05_text_and_guidance": _text_and_guidance,
     "06_denoising": _denoising,
     "08_spacetime_transformer": _spacetime_transformer,
+    "09_temporal_unet": _temporal_unet,
+    "12_image_to_video": _image_to_video,
+    "11_failure_lab": _failure_lab,
+    "14_speed": _speed,
+    "10_train_a_tiny_model": _tiny_model,
     "15_real_systems": _real_systems,
 }
 

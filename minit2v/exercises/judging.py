@@ -21,7 +21,7 @@ from minit2v.exercises.sandbox import Died, Guest, TooSlow
 WORDS = {  # of the axes, as one says them: one, many
     "b": ("clip of the batch", "clips of the batch"), "f": ("frame", "frames"), "c": ("channel", "channels"),
     "h": ("row", "rows"), "w": ("column", "columns"), "n": ("place", "places"), "d": ("channel", "channels"),
-    "s": ("sequence", "sequences"), "a": ("head", "heads"),
+    "s": ("sequence", "sequences"), "a": ("head", "heads"), "m": ("moment", "moments"),
 }  # fmt: skip
 
 

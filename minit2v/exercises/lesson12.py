@@ -57,7 +57,7 @@ def _masks(b, f):
 
 
 def _check_levels(y, schedule, known, level):
-    free = schedule[:, None, None].expand_as(y)
+    free = free_of(schedule, y)
     due = torch.where(known, float(level), free)
     if near(y, due, 1e-6):
         return
@@ -90,14 +90,22 @@ def _check_levels(y, schedule, known, level):
                 f"{float(held[-1, 0]):.3g}.")
 
 
+def free_of(schedule, y):
+    """The table of a clip of which nothing is known."""
+    return schedule[:, None, None].expand_as(y)
+
+
 def _check_others(y, schedule, known, told, at_others, level):
     """Frames that have to be made do not follow the schedule."""
     m, clip, frame = at_others.nonzero()[0].tolist()
-    if near(y, torch.where(known, float(level), schedule.flip(0)[:, None, None].expand_as(y)), 1e-6):
+    if near(y, torch.where(known, float(level), free_of(schedule.flip(0), y)), 1e-6):
         raise Wrong(f"{told}the schedule runs backwards: the first moment is the noisiest.")
+    if near(y, torch.where(known, float(level), 1 - free_of(schedule, y)), 1e-6):
+        raise Wrong(f"{told}the others have 1 minus their level. 1 is pure noise, as it is in the schedule.")
     extra = ((y - level).abs().amax(dim=0) < 1e-6) & ~known
     if extra.any() and known.any():
-        raise Wrong(f"{told}{_named(extra)} is held as well, and has to be made: it must follow the schedule.")
+        raise Wrong(f"{told}the level of known frames goes to {_named(extra)} as well, which has to be made, "
+                    "by the schedule.")
     due = float(schedule[m])
     raise Wrong(f"{told}frame {frame} of clip {clip} has to be made, and at moment {m} its level is "
                 f"{float(y[m, clip, frame]):.3g} where the schedule says {due:.3g}.")
@@ -211,7 +219,12 @@ def _check_seen(seen, x, picture, sigma):
         if near(first, x[:, 0]):
             raise Wrong("When the network looks, frame 0 still holds what was in x: it never sees the picture, and "
                         "putting it in after the step comes too late.")
+        if near(first, picture[:1].expand_as(picture)):
+            raise Wrong("All clips of the batch get the picture of clip 0; each has its own.")
         shares = mixture(first, {"picture": picture.double(), "x": x[:, 0].double()})
+        if shares and abs(float(shares["x"])) < 1e-6:
+            raise Wrong(f"What the network sees in frame 0 is {float(shares['picture']):.3g} · picture. A known frame "
+                        "is shown as it is: at level 0, all of it is there.")
         if shares and float(shares["picture"]):
             raise Wrong(f"What the network sees in frame 0 is the picture with noise on it "
                         f"({float(shares['picture']):.3g} of it). A known frame is shown as it is.")
@@ -241,6 +254,12 @@ def _check_step(y, seen, picture, velocity, sigma, then):
                         f"is {step:+.3g}, not {-step:+.3g}.")
         if abs(s) < 1e-6:
             raise Wrong("The frames to be made do not move: the step is missing.")
+        if abs(a) < 1e-6:
+            raise Wrong("The frames to be made lose what they were: a step is x plus some of the velocity, and x is "
+                        "missing.")
+        if abs(a - 1) < 1e-4 and abs(s + sigma) < 1e-4:
+            raise Wrong(f"You go all the way to level 0 at once, by {sigma:g} · velocity; this step ends at {then:g}: "
+                        f"from {sigma:g} to {then:g} it is x {step:+.3g} · velocity.")
         raise Wrong(f"The frames to be made become {a:.3g} · x + {s:.3g} · velocity; from {sigma:g} to {then:g} it has "
                     f"to be x {step:+.3g} · velocity.")
     if near(first, picture):
@@ -312,11 +331,13 @@ def _check_mask(mask):
     if not near(flat, flat[:, :, :1].expand_as(flat)):
         raise Wrong("The mask differs from place to place. The source shows the whole of frame 0, so it is 1 at all of "
                     "its places.")
+    if not near(flat, flat[:1].expand_as(flat)):
+        raise Wrong("The mask is not the same for all clips of the batch; in each of them the source is frame 0.")
     ones = (flat[0, :, 0] - 1).abs().lt(1e-4).nonzero().flatten().tolist()
     if ones and ones != [0]:
         raise Wrong(f"The mask is 1 in frame {', '.join(map(str, ones))}; the source is frame 0, counted from 0.")
-    raise Wrong(f"The mask holds {float(flat[0, 0, 0]):.3g} in frame 0 and {float(flat[0, -1, 0]):.3g} in the last; it "
-                "says yes or no: 1 in frame 0, 0 in all others.")
+    found = ", ".join(f"{float(value):.3g}" for value in flat[0, :, 0])
+    raise Wrong(f"Frame by frame, the mask holds {found}; it says yes or no: 1 in frame 0, 0 in all others.")
 
 
 # ---- crop and pad ------------------------------------------------------------------------------------------------
@@ -352,6 +373,8 @@ def _of_shape(value, due, whole, asked, told, fit):
         found, other = tuple(value.shape), "pad" if fit == "crop" else "crop"
         limit = max if fit == "crop" else min
         (h, w), (high, wide) = whole, asked
+        if found == (3, *due[:2]):
+            raise Wrong(f"{told}comes out with the colors first, {found}. They stand last here: (h, w, 3).")
         if found[:2] == (limit(h, w * high // wide), limit(w, h * wide // high)):
             raise Wrong(f"{told}comes out as {found[0]} × {found[1]}: that is what '{other}' means. A crop is never "
                         "larger than the picture, a pad never smaller.")
@@ -385,6 +408,8 @@ def _check_crop(y, picture, told):
     found = _place(y, picture)
     if found is None and _place(y.transpose(0, 1), picture):
         raise Wrong(f"{told}comes out lying on its side: height and width are exchanged.")
+    if found is None and any(_place(y.flip(axes), picture) for axes in ((0,), (1,), (0, 1))):
+        raise Wrong(f"{told}is mirrored, or stands on its head. A crop only leaves something out.")
     if found is None:
         if not all(bool(((picture - pixel).abs().amax(dim=-1) < 1e-4).any()) for pixel in y.flatten(0, 1)):
             raise Wrong(f"{told}holds values that the picture does not have. A crop only leaves something out.")
@@ -441,6 +466,10 @@ def split_error(learner):
                 why = ""
                 if name == "model's part" and abs(found - (total[0] - total[1])) < 1e-4:
                     why = " Distances do not subtract: two errors can point the same way, or cancel. Measure it."
+                elif name == "model's part" and abs(found**2 - abs(total[0] ** 2 - total[1] ** 2)) < 1e-4:
+                    why = " It is no right-angled triangle either: two errors can point the same way. Measure it."
+                elif name == "total" and abs(found**2 - total[1] ** 2 - total[2] ** 2) < 1e-4:
+                    why = " It is no right-angled triangle: two errors can cancel. Measure it from the picture itself."
                 elif name == "total" and abs(found - (total[1] + total[2])) < 1e-4:
                     why = " Distances do not add up: two errors can cancel. Measure it from the picture itself."
                 raise Wrong(f"With an error in both, the {name} is {found:.4g}, and {wanted:.4g} is due.{why}")
@@ -472,7 +501,13 @@ def _check_part(learner, mine, picture, rebuilt, first, error, told):
         if abs(value - due) < 1e-4 * max(1, due):
             continue
         square, absolute = due**2, float(error.double().abs().mean())
-        norm = float(error.double().norm())
+        norm, largest = float(error.double().norm()), float(error.double().abs().max())
+        if abs(value - abs(float(error.double().mean()))) < 1e-4:
+            raise Wrong(f"The {names[which]} is {value:.4g}, the mean of the differences: what is too bright cancels "
+                        "what is too dark. Square first, then take the mean.")
+        if abs(value - largest) < 1e-4:
+            raise Wrong(f"The {names[which]} is {value:.4g}, the largest difference of all. One pixel must not decide: "
+                        "the root of the mean square is asked for.")
         if abs(value - square) < 1e-4:
             raise Wrong(f"The {names[which]} is {value:.4g}, the mean square. Its root is asked for, so that it has "
                         "the unit of the pixels.")
@@ -485,4 +520,4 @@ def _check_part(learner, mine, picture, rebuilt, first, error, told):
         if math.isclose(value, 0, abs_tol=1e-6):
             raise Wrong(f"When {told}, the {names[which]} cannot be 0, and yours is.")
         raise Wrong(f"When {told}, the {names[which]} is {due:.4g}, the root of the mean squared difference; yours is "
-                    f"{value:.4g}.")
+                    f"{value:.4g}, {value / due:.3g} times as much.")

@@ -23,7 +23,7 @@ def warp(learner):
     h, w = 6, 8
     _check_pulled(learner, h, w)
     _check_still(learner, h, w)
-    _check_direction(learner, h, w)
+    _check_direction(learner, 13, 14)
     flow = 3.2 * torch.rand(h, w, 2, generator=learner.generator) - 1.6
     _check_between(learner, flow)
     frame = learner.draw(h, w, 3)
@@ -81,6 +81,12 @@ def _check_still(learner, h, w):
     if alike and 0.4 < float(off.abs().max()) < 1:
         raise Wrong(f"With a flow of 0 your places look {float(off.abs().max()):.2g} px beside themselves. Pixel i is "
                     "at i: do not add or take away half a pixel, on the way there or back.")
+    wide = float(looked[2, 4, 0] - looked[2, 2, 0]) / 2
+    level = near(looked[2, :, 1], looked[2, :1, 1].expand(w))
+    if near(share, torch.ones_like(share)) and level and abs(wide - 1) > 1e-2:
+        raise Wrong(f"With a flow of 0, neighbors look at places {wide:.3g} px apart: the picture comes out stretched. "
+                    "Pixel i is at i, the first at 0 and the last at w − 1 (where grids go from −1 to 1: at −1 and at "
+                    "1).")
     frame = learner.draw(h, w, 3)
     y = tensor(learner(frame, torch.zeros(h, w, 2)), frame.shape, "hwc")
     what = "result for a flow of 0, which must be the frame itself,"
@@ -91,7 +97,7 @@ def _check_direction(learner, h, w):
     """The whole picture looks to one side: only where it looks counts, and only where that is inside."""
     dx, dy = 2.0, -1.0
     looked, share = _looked(learner, torch.tensor([dx, dy]).expand(h, w, 2).clone())
-    inner = (slice(2, h - 2), slice(2, w - 2))
+    inner = (slice(5, h - 5), slice(5, w - 5))
     off = (looked - _places(h, w))[inner]
     if not near(share[inner], torch.ones_like(share[inner])):
         raise Wrong("Some places of the result get nothing, or too much: a frame that is 1 everywhere must stay 1.")
@@ -276,9 +282,24 @@ def _check_light(learner, shape):
         raise Wrong("A lamp that jumps between +6 and −6 levels is 12 off from the mean of its neighbors, and yours "
                     f"reads {large:.4g}, {large / 12:.3g} times that. Is the mean of the two neighbors taken, (before "
                     "+ after) / 2?")
+    _check_flash(read, wall)
     light = 9 * learner.draw(t)
     due = float((light[1:-1] - (light[:-2] + light[2:]) / 2).abs().mean())
     _same(read(light, wall), due, "a clip that stands still in a trembling light")
+
+
+def _check_flash(read, wall):
+    """One frame of twelve is 10 levels brighter: it is 10 off, and its neighbors 5, on a mean of ten frames 2."""
+    light = torch.zeros(12)
+    light[6] = 10.0
+    found = read(light, wall)
+    for value, words in (
+        (10.0, "the largest value counts alone"), (0.0, "as if nothing had been: is it a median?"),
+        (15**0.5, "that is a root mean square"), (1.0, "a part of it is left out"),
+    ):
+        if near(found, value, 1e-3):
+            raise Wrong(f"A single flash of 10 levels in 12 frames reads {found:.3g}, and 2 is due: {words}. Take the "
+                        "mean of the absolute values.".replace("?.", "?"))
 
 
 def _check_followed(learner, shape, step):
@@ -361,7 +382,10 @@ def _check_profile(learner, base, seen):
             why = "the colors are compared with that frame" if begins else "it is counted"
             raise Wrong(f"Frame {frame} is not seen, and yet your drift moves with its color: {why}. What is measured "
                         "behind a pillar is not the dog.")
-    _check_length(read, order)
+    calm[order[1]] += torch.tensor([5.0, 0.0, 0.0])
+    cancel = read(order[2], -5.0, 0.0, 0.0)
+    calm[order[1]] = base
+    _check_length(read, order, cancel)
     push = {frame: read(frame, 3.0, 4.0, 0.0) for frame in order}
     inner = [push[frame] for frame in order[1:-1]]
     told = (f"One frame of {count} is 5 off, all others are alike: if it is frame {first}, the first, your drift is "
@@ -393,7 +417,7 @@ def _check_profile(learner, base, seen):
     raise Wrong(f"{told} Take the mean distance from the first frame seen over the others that are seen.")
 
 
-def _check_length(read, order):
+def _check_length(read, order, cancel):
     """How long is a difference of three numbers? The same frame, moved by 5 in one direction or another."""
     frame = order[1]
     slanted, straight, back = read(frame, 3.0, 4.0, 0.0), read(frame, 5.0, 0.0, 0.0), read(frame, -5.0, 0.0, 0.0)
@@ -406,6 +430,9 @@ def _check_length(read, order):
     if near(double, 4 * straight, 1e-3):
         raise Wrong("A change twice as large gives four times the drift: a root is missing. The distance is √(ΔL² + "
                     "Δa² + Δb²).")
+    if near(cancel, 0.0, 1e-3):
+        raise Wrong("One frame is off by +5 and another by −5, and your drift is 0: opposite changes cancel. Take the "
+                    "length of the difference in each frame, and then the mean.")
     if not near(slanted, straight, 1e-3):
         summed = near(slanted / straight, 1.4, 1e-2)
         kind = "sum or mean of the absolute values" if summed else "largest of the three, or a part of them"
@@ -441,8 +468,8 @@ def gravity(learner):
         fall = 60.0 * time**2 / 2
         _check_unknowns(read, fall, time, fps)
         rough = torch.where(torch.arange(count) % 2 == 0, 1.0, -1.0) * torch.rand(count, generator=learner.generator)
-        due, left = _parabola(fall + rough, time)
-        _check_residual(read, fall, rough, fps, left)
+        due, left, flat = _parabola(fall + rough, time)
+        _check_residual(read, fall, rough, fps, left, flat)
         found = read(fall + rough, fps)
         if not near(found[0], due, 5e-3):
             raise Wrong(_not_all(read, fall, fps, found[0], due))
@@ -450,16 +477,18 @@ def gravity(learner):
 
 
 def _parabola(heights, time):
-    """Gravity and residual, in float64."""
+    """Gravity, residual, and the mean absolute value of what is left, in float64."""
     design = torch.stack([torch.ones_like(time), time, time**2 / 2], dim=1).double()
     fit = torch.linalg.lstsq(design, heights.double()[:, None]).solution
     left = heights.double() - (design @ fit)[:, 0]
-    return float(fit[2]), float(left.square().mean().sqrt())
+    return float(fit[2]), float(left.square().mean().sqrt()), float(left.abs().mean())
 
 
 def _check_unknowns(read, fall, time, fps):
     """What moves the gravity that is found? Only gravity may."""
-    plain, higher, thrown = read(fall, fps)[0], read(fall + 20, fps)[0], read(fall - 25 * time, fps)[0]
+    (plain, left), higher, thrown = read(fall, fps), read(fall + 20, fps)[0], read(fall - 25 * time, fps)[0]
+    if abs(plain) < 1e-2 and near(left, 60, 5e-3):
+        raise Wrong("The two numbers stand in the wrong order: (gravity, residual).")
     if not near(higher, plain, 2e-2):
         raise Wrong(f"The same fall, 20 px lower in the picture, gives another gravity ({higher:.4g} instead of "
                     f"{plain:.4g}): where it starts is an unknown as well. Fit a constant, too.")
@@ -478,16 +507,16 @@ def _check_unknowns(read, fall, time, fps):
         1 / fps**2: "that is px per frame². A frame lasts 1 / fps seconds",
         0.5 / fps**2: "that is in px per frame², and half of it. A frame lasts 1 / fps seconds, and the term is g · τ² "
                       "/ 2",
-        1 / fps: "as if a second had √fps frames. Time is frame / fps, and it is squared", fps: "seconds are not "
-                                                                                                "squared",
-        fps**2: "the time is counted in frames times fps. Time is frame / fps",
+        1 / fps: "as if a second had √fps frames. Time is frame / fps, and it is squared",
+        fps: "seconds are not squared",
+        1 / fps**4: "the time is frame / fps, not frame · fps",
     }.items():
-        if near(factor, found, 1e-3):
+        if abs(factor / found - 1) < 1e-2:
             raise Wrong(f"{told}: {words}.")
     raise Wrong(f"{told}, {factor:.4g} times what it should be.")
 
 
-def _check_residual(read, fall, rough, fps, left):
+def _check_residual(read, fall, rough, fps, left, flat):
     exact, found, double = read(fall, fps)[1], read(fall + rough, fps)[1], read(fall + 2 * rough, fps)[1]
     count = len(fall)
     if abs(exact) > 2e-2:
@@ -495,6 +524,8 @@ def _check_residual(read, fall, rough, fps, left):
     if near(found, left, 1e-2):
         return
     told = f"What is left over has a root mean square of {left:.4g}, and your residual is {found:.4g}"
+    if near(found, flat, 1e-2):
+        raise Wrong(f"{told}: that is the mean of the absolute values. Take the root of the mean square.")
     if abs(found) < 1e-3:
         raise Wrong(f"{told}: what is above and what is below the parabola cancels. Square before you take the mean.")
     if near(double, 4 * found, 2e-2):

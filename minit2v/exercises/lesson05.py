@@ -141,6 +141,11 @@ def pool(learner):
     if not near(tensor(learner(-x, mask), (b, d), "bd"), -y):
         raise Wrong("With all signs turned around, a mean turns its sign, and yours does not: is it a maximum, or "
                     "something else that is no mean?")
+    other = x.clone()
+    other[1] += 1.0
+    if not near(tensor(learner(other, mask), (b, d), "bd")[0], y[0]):
+        raise Wrong("The summary of one prompt moves with the words of another: prompts of a batch must not mix. Take "
+                    "the mean over the axis of the tokens, 1.")
     weights = _weights_of(learner, mask, d)
     real, count = mask.double(), mask.sum(1, keepdim=True)
     due = real / count
@@ -232,14 +237,14 @@ def cross_attention(learner):
         eye[:, torch.arange(n), torch.arange(n)] = 1.0
         weights = tensor(learner(queries, keys, eye, mask), queries.shape, "bnd")[..., :n]  # (b, q, n): words' shares
         if not near(weights, due, 1e-3):
-            _check_mask(weights, raw, mask)
+            _check_mask(weights, raw, mask, d)
             _check_scores(weights, raw, mask, d)
             raise Wrong("The shares of the words are not softmax(Q Kᵀ / √d), of real words alone.")
         compare(y, due @ values.double(), "bnd")
     return "Every query mixes the values of real words by how well their keys fit; padding gets nothing."
 
 
-def _check_mask(weights, raw, mask):
+def _check_mask(weights, raw, mask, d):
     """Do the shares add up, and who gets any?"""
     sums, across = weights.sum(dim=-1), weights.sum(dim=1)
     hidden = ~mask[:, None].expand_as(weights)
@@ -247,6 +252,8 @@ def _check_mask(weights, raw, mask):
     if near(across, torch.ones_like(across), 1e-3) and not near(sums, torch.ones_like(sums), 1e-3):
         raise Wrong(f"{told}: they do not add up to 1, but those of one word over all queries do. The softmax goes "
                     "along the wrong axis: it belongs on that of the words.")
+    if weights.min() < -1e-6:
+        raise Wrong(f"{told}: shares cannot be negative. Where is the softmax?")
     part = (weights * ~hidden).sum(dim=1)[:, 0]
     if weights[hidden].abs().max() < 1e-6 and not near(sums, torch.ones_like(sums), 1e-3):
         if near(part, torch.ones_like(part), 1e-3):
@@ -265,10 +272,14 @@ def _check_mask(weights, raw, mask):
             raise Wrong(f"All prompts of the batch get the mask of prompt {i}. Each has its own.")
     if weights[hidden].abs().max() < 1e-6:
         return
-    zeroed = _spread(weights, torch.where(mask[:, None], raw, torch.zeros_like(raw)))
-    if zeroed is not None:
-        raise Wrong(f"{told}: padding still gets some, for its scores are 0, and e⁰ is 1. They have to be −∞ before "
-                    "the softmax.")
+    # By what score would a softmax with the right scale have given padding its share? If it is one for all queries:
+    logs, real = weights[1].clamp(min=1e-30).log(), mask[1]
+    level = logs[:, ~real][:, 0] - (logs - raw[1] / d**0.5)[:, real].mean(dim=1)
+    if float(level.std()) < 1e-2 and abs(float(level.mean())) < 30:
+        score = float(level.mean())
+        power = "0, and e⁰ is 1" if abs(score) < 1e-2 else f"{score:.3g}, not less"
+        raise Wrong(f"{told}: padding still gets some, for its scores are {power}. They have to be −∞ before the "
+                    "softmax.")
     if weights[hidden].abs().max() < 0.05:
         raise Wrong(f"{told}: padding gets a little. Its scores have to be −∞ before the softmax, not just small.")
     raise Wrong(f"{told}: padding gets its share, as if it were words. The mask has no effect.")

@@ -140,6 +140,15 @@ def shares_of_the_width(frame, flow):
     return mixed(frame, *places(frame, flow / torch.tensor([w - 1, h - 1])))
 
 
+@wrong("02.1", "stretched")
+def corners_not_aligned(frame, flow):
+    h, w = frame.shape[:2]
+    x, y = places(frame, flow)
+    grid = torch.stack([2 * x / (w - 1) - 1, 2 * y / (h - 1) - 1], dim=-1)
+    y = F.grid_sample(frame.permute(2, 0, 1)[None], grid[None], padding_mode="border", align_corners=False)
+    return y[0].permute(1, 2, 0)
+
+
 # ---- 02.2 flicker(frames, step)
 
 
@@ -235,6 +244,18 @@ def divided_by_all_frames(frames, step):
     return (now - (before + after) / 2).abs().mean(dim=(1, 2)).sum() / len(frames)
 
 
+@wrong("02.2", "root mean square")
+def rooted(frames, step):
+    before, now, after = neighbors(frames, step)
+    return (now - (before + after) / 2).square().mean().sqrt()
+
+
+@wrong("02.2", "is it a median")
+def median(frames, step):
+    before, now, after = neighbors(frames, step)
+    return (now - (before + after) / 2).abs().median()
+
+
 # ---- 02.3 drift(colors, seen)
 
 
@@ -312,6 +333,12 @@ def first_and_last(colors, seen):
 def the_worst(colors, seen):
     shown = colors[seen]
     return (shown[1:] - shown[0]).norm(dim=-1).max()
+
+
+@wrong("02.3", "opposite changes cancel")
+def length_of_the_mean(colors, seen):
+    shown = colors[seen]
+    return (shown[1:] - shown[0]).mean(dim=0).norm()
 
 
 # ---- 02.4 gravity(heights, fps)
@@ -396,3 +423,8 @@ def mean_of_what_is_left(heights, fps):
     time = torch.arange(len(heights)) / fps
     (_, _, g), left = fitted(heights, time, torch.ones_like(time), time, time**2 / 2)
     return g, left.mean()
+
+
+@wrong("02.4", "wrong order")
+def residual_first(heights, fps):
+    return least_squares(heights, fps)[::-1]

@@ -154,6 +154,11 @@ def largest(tokens, mask):
     return tokens.masked_fill(~mask[..., None], -1e9).amax(dim=1)
 
 
+@wrong("05.2", "must not mix")
+def over_the_batch(tokens, mask):
+    return weighted_mean(tokens, mask).mean(dim=0, keepdim=True).expand(len(tokens), -1)
+
+
 # ---- 05.3 cross_attention(queries, keys, values, mask)
 
 
@@ -225,6 +230,17 @@ def first_prompts_mask(queries, keys, values, mask):
 @wrong("05.3", "keys that are mixed")
 def mixes_keys(queries, keys, values, mask):
     return shares(queries, keys, mask) @ keys
+
+
+@wrong("05.3", "its scores are -1")
+def minus_one(queries, keys, values, mask):
+    scores = queries @ keys.transpose(1, 2) / keys.shape[-1] ** 0.5
+    return scores.masked_fill(~mask[:, None], -1.0).softmax(dim=-1) @ values
+
+
+@wrong("05.3", "Where is the softmax")
+def no_softmax(queries, keys, values, mask):
+    return queries @ keys.transpose(1, 2) / keys.shape[-1] ** 0.5 * mask[:, None] @ values
 
 
 # ---- 05.4 drop(tokens, mask, null, keep)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +52,8 @@ def teach(
     `UserError` for a word that cannot be said, or that is known already.
     """
     coder = load_vae(vae or recipe.vae, recipe.world)
-    cache = fill_cache(Path(folder) / "clips", coder, clips, school(world, word), processes=1)
+    with redirect_stderr(io.StringIO()):  # a page needs no bar
+        cache = fill_cache(Path(folder) / "clips", coder, clips, school(world, word), processes=1)
     settings = Settings(steps=steps, batch=batch, learning_rate=rate, warmup=5, decay=0.5, ema=0.95, save_every=steps)
     done = train(NewWord(word, recipe, cache, coder, str(start)), settings, Path(folder) / "run", quiet=True)
     system = TextToVideo.from_pretrained(done.weights, vae=vae)

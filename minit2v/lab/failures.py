@@ -100,7 +100,7 @@ FAILURES = {
     # ---- attention
     "reshape for rearrange": Failure(
         "attention", "the background stands, the subject is gone",
-        "the way back from the sequence mixes frames and places up", "`rearrange` with the same names both ways",
+        "the way back from the sequence mixes frames and places up", "rearrange, with the same names both ways",
         "frame by frame", "flicker",
         **_swap(attention.SpacetimeAttention, "forward", faults.reshaped),
     ),
@@ -127,7 +127,7 @@ FAILURES = {
     ),
     "prompt and null swapped": Failure(
         "text", "whatever was asked for is avoided",
-        "`v_text` and `v_null` the wrong way round", "one order, and a test at scale 1",
+        "v_text and v_null the wrong way round", "one order, and a test at scale 1",
         "as asked", "likeness", **_swap(diffusion, "guide", faults.guide_swapped),
     ),
     "padding read as words": Failure(
@@ -159,13 +159,13 @@ FAILURES = {
     ),
     "weights not loaded": Failure(
         "denoising", "colored blobs",
-        "`strict=False`, and the names have changed: all blocks stay random", "load strictly; say what is missing",
+        "strict=False, and the names have changed: all blocks stay random", "load strictly; say what is missing",
         "frame by frame", "burnt", wrong=(faults.half_loaded,),
         places=lambda system: [(system.model, "denoiser", faults.half_loaded(system.model))],
     ),
     # ---- pictures
     "the picture is held too firmly": Failure(
-        "picture", "the picture, and hardly any motion",
+        "picture", "the picture, and little motion",
         "the first frame shines through the noise of all others", "start from noise alone; noise on the picture",
         "speed", "flicker", given=True, **_swap(diffusion, "start", faults.start_on_the_picture),
     ),

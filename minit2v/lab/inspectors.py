@@ -93,9 +93,9 @@ INSPECTORS = {
     ),
     "jerk": Inspector("jerk beyond what was asked, px", lambda c: roughness(c.reading.track, c.meaning), high=2.5),
     "mud": Inspector(
-        "muddiness of the outline", lambda c: muddiness(c.frames, c.reading.track, c.meaning), high=0.42
+        "muddiness of the outline", lambda c: muddiness(c.frames, c.reading.track, c.meaning), high=0.4
     ),
-    "burnt": Inspector("share of burnt color values", burnt, high=0.02),
+    "burnt": Inspector("share of burnt color values", burnt, high=0.01),
     "contrast": Inspector("contrast, over the world's", contrast, 0.8, 1.35),
     "seam": Inspector("jump across the middle lines", seam, high=2.0),
 }  # fmt: skip

@@ -61,7 +61,7 @@ def quality(found: dict) -> Figure:
             some = sorted((way["passes"], *way[figure]) for name, way in ways.items() if name.startswith(sampler))
             passes, middle, low, high = np.array(some, dtype=float).T
             panel.fill_between(passes, low, high, color=COLORS[color], alpha=0.16, lw=0)
-            panel.plot(passes, middle, color=COLORS[color], marker=mark, linestyle=dashes, label=sampler)
+            panel.plot(passes, middle, color=COLORS[color], marker=mark, linestyle=dashes, label=sampler.capitalize())
             points = ", ".join(f"{y:.2f} at {x:.0f}" for x, y in zip(passes, middle, strict=True))
             said.append(f"{title}, {sampler}: {points}")
         for name, (color, mark) in MARKS.items():
@@ -108,6 +108,7 @@ def which_steps(runs: Sequence[Sequence[int]], off: Sequence[float], changes: Se
     canvas, (left, right) = _panels(2, 3.8)
     left.plot(range(1, len(changes) + 1), changes, color=COLORS["blue"], marker="o")
     left.set(xlabel="step", ylabel="change since the step before", ylim=(0, None), title="what the blocks add")
+    left.set_xticks(range(1, len(changes) + 1, 3))
     names = [f"{run[0]}–{run[-1]}\nσ {float(levels[run[0]]):.2f}" for run in runs]
     right.bar(names, off, color=COLORS["orange"], edgecolor="#333333")
     right.set(xlabel="steps that are skipped", ylabel="distance from the exact clip", title="three steps from memory")

@@ -141,6 +141,7 @@ def _check_between(learner, flow):
         (whole, "the way is cut down to whole pixels. Mix the four pixels around that place"),
         (own + flow[inside].double().trunc(), "the flow is cut to whole pixels. Keep the part behind the point: it "
                                               "says how to mix"),
+        (whole + part.flip(-1), "the shares along x and those along y are exchanged"),
         (whole + 1 - part, "the shares of the two neighbors are exchanged: the nearer pixel must get the larger share"),
         (own + flow.double().mean((0, 1)), "all places get the same flow. Each has its own"),
     ):
@@ -283,6 +284,7 @@ def _check_light(learner, shape):
                     f"reads {large:.4g}, {large / 12:.3g} times that. Is the mean of the two neighbors taken, (before "
                     "+ after) / 2?")
     _check_flash(read, wall)
+    _check_pixels(learner, shape, large)
     light = 9 * learner.draw(t)
     due = float((light[1:-1] - (light[:-2] + light[2:]) / 2).abs().mean())
     _same(read(light, wall), due, "a clip that stands still in a trembling light")
@@ -300,6 +302,22 @@ def _check_flash(read, wall):
         if near(found, value, 1e-3):
             raise Wrong(f"A single flash of 10 levels in 12 frames reads {found:.3g}, and 2 is due: {words}. Take the "
                         "mean of the absolute values.".replace("?.", "?"))
+
+
+def _check_pixels(learner, shape, large):
+    """A brighter wall, and one half of which gets brighter while the other half gets darker."""
+    t, h, w = shape
+    turns = 6.0 * (1 - 2 * (torch.arange(t) % 2)).view(-1, 1, 1).expand(t, h, w)
+    bright = number(learner(turns + 500.0, (0, 0)), "flicker")
+    if not near(bright, large, 1e-3):
+        raise Wrong(f"The same trembling on a brighter wall reads {bright:.3g} instead of {large:.3g}: levels are "
+                    "asked for, not shares of the brightness.")
+    parted = turns * torch.where(torch.arange(w) < w // 2, 1.0, -1.0)
+    found = number(learner(parted, (0, 0)), "flicker")
+    if not near(found, large, 1e-3):
+        raise Wrong("When half of the picture gets brighter as the other half gets darker, your flicker is "
+                    f"{found:.3g} instead of {large:.3g}: the pixels cancel before you take absolute values. Mean "
+                    "last.")
 
 
 def _check_followed(learner, shape, step):
@@ -412,6 +430,8 @@ def _check_profile(learner, base, seen):
                     f"{count}.")
     if near(ratio, (count - 1) / len(seen), 1e-3) or near(ratio, (count - 1) / (len(seen) - 1), 1e-3):
         raise Wrong(f"{told} You divide by the number of all frames; frames in which the dog is hidden do not count.")
+    if near(ratio, (count - 1) ** 0.5, 1e-3):
+        raise Wrong(f"{told} That is the root of a mean square over the frames. Take their plain mean.")
     if near(ratio, count - 1, 1e-3):
         raise Wrong(f"{told} The distances are added up. Take their mean.")
     raise Wrong(f"{told} Take the mean distance from the first frame seen over the others that are seen.")
@@ -422,6 +442,10 @@ def _check_length(read, order, cancel):
     frame = order[1]
     slanted, straight, back = read(frame, 3.0, 4.0, 0.0), read(frame, 5.0, 0.0, 0.0), read(frame, -5.0, 0.0, 0.0)
     double = read(frame, 10.0, 0.0, 0.0)
+    axes = [read(frame, *(5.0 * (k == axis) for k in range(3))) for axis in range(3)]
+    if max(axes) > 1e-3 and min(axes) < 1e-3:
+        deaf = ", ".join(name for name, found in zip(("L", "a", "b"), axes, strict=True) if found < 1e-3)
+        raise Wrong(f"Of the three numbers of a color, yours does not see {deaf}: a change in it alone reads 0.")
     if abs(straight) < 1e-3 and abs(slanted) < 1e-3:
         raise Wrong(f"When the color of frame {frame} changes, your drift stays 0. Every frame in which the dog is "
                     "seen counts.")
@@ -468,8 +492,8 @@ def gravity(learner):
         fall = 60.0 * time**2 / 2
         _check_unknowns(read, fall, time, fps)
         rough = torch.where(torch.arange(count) % 2 == 0, 1.0, -1.0) * torch.rand(count, generator=learner.generator)
-        due, left, flat = _parabola(fall + rough, time)
-        _check_residual(read, fall, rough, fps, left, flat)
+        due, left, flat, most = _parabola(fall + rough, time)
+        _check_residual(read, fall, rough, fps, left, flat, most)
         found = read(fall + rough, fps)
         if not near(found[0], due, 5e-3):
             raise Wrong(_not_all(read, fall, fps, found[0], due))
@@ -477,11 +501,11 @@ def gravity(learner):
 
 
 def _parabola(heights, time):
-    """Gravity, residual, and the mean absolute value of what is left, in float64."""
+    """Gravity, residual, and of what is left the mean and largest absolute value, float64."""
     design = torch.stack([torch.ones_like(time), time, time**2 / 2], dim=1).double()
     fit = torch.linalg.lstsq(design, heights.double()[:, None]).solution
     left = heights.double() - (design @ fit)[:, 0]
-    return float(fit[2]), float(left.square().mean().sqrt()), float(left.abs().mean())
+    return float(fit[2]), float(left.square().mean().sqrt()), float(left.abs().mean()), float(left.abs().max())
 
 
 def _check_unknowns(read, fall, time, fps):
@@ -508,7 +532,7 @@ def _check_unknowns(read, fall, time, fps):
         0.5 / fps**2: "that is in px per frame², and half of it. A frame lasts 1 / fps seconds, and the term is g · τ² "
                       "/ 2",
         1 / fps: "as if a second had √fps frames. Time is frame / fps, and it is squared",
-        fps: "seconds are not squared",
+        fps: "seconds are not squared", fps**2: "the time is divided by fps twice",
         1 / fps**4: "the time is frame / fps, not frame · fps",
     }.items():
         if abs(factor / found - 1) < 1e-2:
@@ -516,7 +540,7 @@ def _check_unknowns(read, fall, time, fps):
     raise Wrong(f"{told}, {factor:.4g} times what it should be.")
 
 
-def _check_residual(read, fall, rough, fps, left, flat):
+def _check_residual(read, fall, rough, fps, left, flat, most):
     exact, found, double = read(fall, fps)[1], read(fall + rough, fps)[1], read(fall + 2 * rough, fps)[1]
     count = len(fall)
     if abs(exact) > 2e-2:
@@ -532,6 +556,8 @@ def _check_residual(read, fall, rough, fps, left, flat):
         summed = "the sum of squares" if near(found, left**2 * count, 2e-2) else "the mean of squares"
         raise Wrong(f"{told}: twice the error gives four times the figure. That is {summed}, without the root (and "
                     "without the mean, if it is a sum).")
+    if near(found, most, 1e-2):
+        raise Wrong(f"{told}: that is the largest error alone.")
     for factor, words in (
         (count**0.5, "the squares are added up. Take their mean, then the root"),
         ((count / (count - 3)) ** 0.5, f"you divide by {count - 3}, and the plain mean over the {count} frames is "

@@ -167,6 +167,8 @@ def pool(learner):
     lone = weights > 1e-4
     if (lone.sum(1) == 1).all():
         raise Wrong(f"{told}: one token speaks for all. The mean over all real tokens is asked for.")
+    if (weights[mask] < 1e-6).any():
+        raise Wrong(f"{told}: some real tokens get nothing. All of them count, <start> and the last one, too.")
     if not near(weights, due, 1e-3):
         raise Wrong(f"{told}, and {_few(due[0])} are due: all real tokens alike.")
     compare(y, torch.einsum("bn,bnd->bd", due, x.double()), "bd")
@@ -289,6 +291,10 @@ def _check_scores(weights, raw, mask, d):
     """By which factor do the scores go into the shares?"""
     real = mask[1].nonzero().flatten()
     factor = _spread(weights[1:2, :, real], raw[1:2, :, real])
+    order = [x[1:2, :, real].argsort(dim=-1) for x in (weights, raw)]
+    if factor is None and torch.equal(*order):
+        raise Wrong("The better a key fits, the larger its share, as it should be; but the shares are not those of a "
+                    "softmax: e to the power of each score, over the sum of these.")
     if factor is None:
         raise Wrong("Padding gets nothing, but the shares of the words do not follow from how well queries and keys "
                     "fit, q · k.")

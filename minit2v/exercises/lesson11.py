@@ -297,6 +297,10 @@ def _check_rho(learner, knob, n, picks):
     if not near(curved[0], rises[0], 1e-3):
         raise Wrong("The knob's numbers, each to the third power, stand in the same order, and your ρ goes from "
                     f"{rises[0]:.3f} to {curved[0]:.3f}: that is a correlation of values. Take that of their ranks.")
+    if not near(curved, rises, 1e-3):
+        raise Wrong("The knob's numbers, each to the third power, stand in the same order; your ρ stays as it is, and "
+                    f"your band goes from {_few(rises[1:])} to {_few(curved[1:])}: in the draws, too, it is ranks that "
+                    "count.")
     if not (near(rises[0], 1, 1e-3) and near(falls[0], -1, 1e-3)):
         raise Wrong(f"Where each clip's effect rises by 1 with every setting, ρ is 1, and yours is {rises[0]:.3f} "
                     f"(falling: {falls[0]:.3f}).")

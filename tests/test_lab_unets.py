@@ -76,7 +76,9 @@ def test_an_image_unet_hears_of_no_other_frame():
 def test_inflated_models_begin_as_the_image_model(image):
     video, noise = unets.inflated(image), unets.noises(2, frames=3)
     assert torch.equal(unets.draw(video, noise), unets.draw(image, noise))
-    assert temporal_parameters(video.denoiser)
+    again = temporal_parameters(unets.inflated(image).denoiser)
+    assert again and all(torch.equal(weight, again[name])
+                         for name, weight in temporal_parameters(video.denoiser).items())  # fmt: skip
     assert all(torch.equal(weight, dict(image.denoiser.named_parameters())[name])
                for name, weight in spatial_parameters(video.denoiser).items())  # fmt: skip
 

@@ -166,7 +166,9 @@ def fresh(denoiser: UNetConfig = IMAGE, seed: int = 0) -> PromptedDenoiser:
 
 def inflated(image: PromptedDenoiser) -> PromptedDenoiser:
     """A video model around an image model, as a stage of training begins with it."""
-    return grown(image, fresh(VIDEO))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return grown(image, fresh(VIDEO))
 
 
 def train(model: PromptedDenoiser, reel: Reel, steps: int, stills: bool) -> list[float]:

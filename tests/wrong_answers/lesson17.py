@@ -1,0 +1,195 @@
+"""Answers to the capstone: a motion of one's own, and its judge."""
+
+import math
+
+import numpy as np
+import torch
+
+from minit2v.exercises.bank import right, wrong
+
+# ---- 17.1 zigzag(seconds, pace)
+
+
+@right("17.1")
+def with_remainders(seconds, pace):
+    time = seconds * pace
+    climbed = 1 - (2 * (time % 1) - 1).abs()
+    return torch.stack([7 * time, -8 * climbed], dim=1)
+
+
+@right("17.1")
+def moment_by_moment(seconds, pace):
+    way = []
+    for second in seconds.tolist():
+        time = second * pace
+        part = time - math.floor(time)
+        way.append((7 * time, -16 * min(part, 1 - part)))
+    return torch.tensor(way)
+
+
+@right("17.1")
+def with_an_arc_of_cosines(seconds, pace):
+    time = seconds.double() * pace
+    return torch.stack([7 * time, -8 * torch.arccos(torch.cos(2 * torch.pi * time)) / torch.pi], dim=1)
+
+
+@wrong("17.1", "up is negative")
+def down_first(seconds, pace):
+    return with_remainders(seconds, pace) * torch.tensor([1, -1])
+
+
+@wrong("17.1", "x and y are exchanged")
+def rows_first(seconds, pace):
+    return with_remainders(seconds, pace).flip(1)
+
+
+@wrong("17.1", "jumps by")
+def a_saw(seconds, pace):
+    time = seconds * pace
+    return torch.stack([7 * time, -8 * (time % 1)], dim=1)
+
+
+@wrong("17.1", "curved way")
+def a_wave(seconds, pace):
+    time = seconds * pace
+    return torch.stack([7 * time, -4 * (1 - torch.cos(2 * torch.pi * time))], dim=1)
+
+
+@wrong("17.1", "pace has no effect")
+def always_at_one_pace(seconds, pace):
+    return with_remainders(seconds, 1.0)
+
+
+@wrong("17.1", "only goes faster or slower to the right")
+def faster_to_the_right_alone(seconds, pace):
+    way = with_remainders(seconds, 1.0)
+    return way * torch.tensor([pace, 1.0])
+
+
+@wrong("17.1", "times as large")
+def larger(seconds, pace):
+    return pace * with_remainders(seconds, 1.0)
+
+
+@wrong("17.1", "half a second each")
+def twice_as_often(seconds, pace):
+    way = with_remainders(seconds, pace)
+    return torch.stack([way[:, 0], with_remainders(2 * seconds, pace)[:, 1]], dim=1)
+
+
+@wrong("17.1", "number of the frame")
+def by_the_frame(seconds, pace):
+    return with_remainders(torch.arange(len(seconds)) * (seconds[1] - seconds[0]), pace)
+
+
+@wrong("17.1", "climbs 4 px")
+def half_as_high(seconds, pace):
+    return with_remainders(seconds, pace) * torch.tensor([1, 0.5])
+
+
+@wrong("17.1", "about its start")
+def about_its_start(seconds, pace):
+    time = seconds * pace + 0.25
+    climbed = 2 * (1 - (2 * (time % 1) - 1).abs()) - 1
+    return torch.stack([7 * seconds * pace, -8 * climbed], dim=1)
+
+
+# ---- 17.2 nearest(position, tracks)
+
+
+@right("17.2")
+def least_residual(position, tracks):
+    seen = position.isfinite().all(dim=1)
+    p = position[seen] - position[seen].mean(dim=0)
+    off = {}
+    for name, track in tracks.items():
+        t = track[seen] - track[seen].mean(dim=0)
+        off[name] = float((p - t).square().sum(dim=1).mean().sqrt())
+    name = min(off, key=off.get)
+    return name, off[name]
+
+
+@right("17.2")
+def by_variances(position, tracks):
+    p = position.double().numpy()
+    off = {name: np.nanvar(p - track.numpy(), axis=0).sum() ** 0.5 for name, track in tracks.items()}
+    return min((value, name) for name, value in off.items())[::-1]
+
+
+def residuals(position, tracks, place=None, size=None):
+    seen = position.isfinite().all(dim=1)
+    place = place or (lambda path: path[seen].mean(dim=0))
+    size = size or (lambda off: off.square().sum(dim=1).mean().sqrt())
+    p = position - place(position)
+    off = {name: float(size((p - track + place(track))[seen])) for name, track in tracks.items()}
+    name = min(off, key=off.get)
+    return name, off[name]
+
+
+@wrong("17.2", "take the mean place away")
+def where_it_is(position, tracks):
+    return residuals(position, tracks, lambda path: torch.zeros(2))
+
+
+@wrong("17.2", "Take away the mean place")
+def from_the_first_frame(position, tracks):
+    return residuals(position, tracks, lambda path: path[0])
+
+
+@wrong("17.2", "over the same frames")
+def means_over_all_frames(position, tracks):
+    return residuals(position, tracks, lambda path: path[path.isfinite().all(dim=1)].mean(dim=0))
+
+
+@wrong("17.2", "Choose the frames that are seen")
+def with_hidden_frames(position, tracks):
+    off = {name: float((position - position.mean(0) - track + track.mean(0)).square().sum(1).mean().sqrt())
+           for name, track in tracks.items()}  # fmt: skip
+    name = min(off, key=off.get)
+    return name, off[name]
+
+
+@wrong("17.2", "The nearest one is asked for")
+def farthest(position, tracks):
+    off = {name: residuals(position, {name: track})[1] for name, track in tracks.items()}
+    name = max(off, key=off.get)
+    return name, off[name]
+
+
+@wrong("17.2", "directions alone")
+def directions_alone(position, tracks):
+    seen = position.isfinite().all(dim=1)
+    p = position[seen] - position[seen].mean(dim=0)
+    off = {}
+    for name, track in tracks.items():
+        t = track[seen] - track[seen].mean(dim=0)
+        unit = [path / path.norm().clamp(min=1e-6) for path in (p, t)]
+        off[name] = float((unit[0] - unit[1]).square().sum(dim=1).mean().sqrt())
+    name = min(off, key=off.get)
+    return name, off[name]
+
+
+@wrong("17.2", "mean over both coordinates")
+def over_both_coordinates(position, tracks):
+    return residuals(position, tracks, size=lambda off: off.square().mean().sqrt())
+
+
+@wrong("17.2", "mean distance")
+def mean_distances(position, tracks):
+    return residuals(position, tracks, size=lambda off: off.norm(dim=1).mean())
+
+
+@wrong("17.2", "a string")
+def the_number_of_the_track(position, tracks):
+    name, off = least_residual(position, tracks)
+    return list(tracks).index(name), off
+
+
+@wrong("17.2", "only one of the two coordinates")
+def x_alone(position, tracks):
+    return residuals(position[:, :1], {name: track[:, :1] for name, track in tracks.items()})
+
+
+@wrong("17.2", "another frame's, or a median")
+def from_the_last_frame(position, tracks):
+    return residuals(position, tracks, lambda path: path[-1])

@@ -17,7 +17,7 @@ MISTAKES = {
     "04.2": "anticausal", "05.3": "unscaled", "06.2": "to_the_data_at_once", "06.3": "sum_for_mean",
     "06.4": "towards_data", "06.5": "starts_from_text", "06.6": "per_frame", "08.1": "channels_last", "08.2": "halves",
     "08.3": "shifts_first", "12.1": "all_alike", "12.2": "put_in_afterwards",
-    "14.1": "stands_still",
+    "13.1": "says_context_always", "14.1": "stands_still",
 }  # fmt: skip
 
 

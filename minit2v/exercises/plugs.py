@@ -24,7 +24,8 @@ SAME = 0.99  # share of the pixels that are within one grey level of the healthy
 
 @dataclass(frozen=True)
 class Setting:
-    """Which clip is made. What is None is the system's own. picture: a prompt; its first frame begins the clip."""
+    """Which clip is made. What is None is the system's own. picture: a prompt; its first frame begins the clip.
+    context: of a clip of more `frames` than those of training, which is made in windows."""
 
     prompt: str = PROMPT
     seed: int = 0
@@ -34,6 +35,8 @@ class Setting:
     sampler: str = "euler"
     system: str = "sora"
     picture: str | None = None
+    frames: int | None = None
+    context: int = 0
 
 
 FROM_PICTURE = Setting(prompt="a large ball moves right", picture=PROMPT)  # which alone says the color
@@ -43,6 +46,7 @@ SETTINGS = {
     "06.6": Setting(guidance=5.0, rescale=0.7),
     "12.1": FROM_PICTURE,
     "12.2": FROM_PICTURE,
+    "13.1": Setting("a small red ball bounces on a checkered floor, the camera pans left", frames=29, context=9),
 }
 
 
@@ -103,12 +107,14 @@ def system(name: str):
 
 def made(setting: Setting) -> np.ndarray:
     """The clip's frames, uint8 (t, h, w, 3)."""
+    from minit2v.request import Sliding
+
     one = system(setting.system)
     own = one.sampling
     one.sampling = replace(own, rescale=setting.rescale, sampler="euler")  # what stands there may be another one
     try:
         how = dict(steps=setting.steps, guidance=setting.guidance, seed=setting.seed, given=given(setting))
-        return one.generate(setting.prompt, **how).frames
+        return one.generate(setting.prompt, setting.frames, sliding=Sliding(setting.context), **how).frames
     finally:
         one.sampling = own
 

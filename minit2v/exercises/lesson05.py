@@ -141,6 +141,9 @@ def pool(learner):
     if not near(tensor(learner(-x, mask), (b, d), "bd"), -y):
         raise Wrong("With all signs turned around, a mean turns its sign, and yours does not: is it a maximum, or "
                     "something else that is no mean?")
+    if not near(tensor(learner(2 * x, mask), (b, d), "bd"), 2 * y):
+        raise Wrong("Tokens twice as long give a summary that is not twice as long: something is normalized. The plain "
+                    "mean is asked for.")
     other = x.clone()
     other[1] += 1.0
     if not near(tensor(learner(other, mask), (b, d), "bd")[0], y[0]):

@@ -137,6 +137,11 @@ def _check_frames(learner, asked, seen):
             raise Wrong(f"A pixel's error in frame {frame}, the {name} one, moves your score by "
                         f"{abs(push[frame]):.2f}, more than any frame may: all places are counted from that one. Count "
                         "them from the mean place.")
+    for axis, name in ((0, "x"), (1, "y")):
+        alone = asked * torch.tensor([axis == 0, axis == 1])
+        if abs(_reference(alone, asked, seen)) > 0.1 and abs(_scored(learner, alone, asked, seen)) < 1e-3:
+            raise Wrong(f"A path that goes along {name} as asked, and not at all along the other axis, gets 0: your "
+                        f"score does not look at {name}.")
     idle = [frame for frame in order if abs(push[frame]) < 1e-4 < abs(due[frame])]
     if len(idle) > 1:
         raise Wrong(f"Frames {', '.join(map(str, idle[:6]))} have no say in your score: a clip that jumps in its last "

@@ -91,7 +91,7 @@ def far_one_first(frame, flow):
     return mixed(frame, torch.where(whole_x, x, moved_x), torch.where(whole_y, y, moved_y))
 
 
-@wrong("02.1", "beside themselves")
+@wrong("02.1", "half pixel")
 def half_a_pixel(frame, flow):
     x, y = places(frame, flow)
     return mixed(frame, x - 0.5, y - 0.5)

@@ -182,12 +182,15 @@ def _check_asked(asked, past, known, given):
         raise Wrong(f"{given}you call `encode` {len(asked)} times, for pieces of {sizes[0]}: every first frame of a "
                     "piece becomes a latent of its own. Encode the known frames together.")
     clip = asked[-1][0]
-    if len(clip) == len(past) > known:
-        raise Wrong(f"{given}you encode all that was made. Its last latents start mid-stream: the first of them "
-                    "covers four frames, and stands where a latent covers a single one. Encode the known frames as a "
-                    "clip of their own.")
+    if len(clip) > known and near(clip[-known:], past[-known:]):
+        raise Wrong(f"{given}you encode {len(clip)} frames, and the known ones are their last. So their latents start "
+                    "mid-stream: the first of them covers four frames, and stands where a latent covers a single "
+                    "one. Encode the known frames as a clip of their own.")
+    if len(clip) > known and near(clip[:known], past[-known:]):
+        raise Wrong(f"{given}you encode {len(clip)} frames: the known ones, and others behind them, which nobody has "
+                    "made yet.")
     if len(clip) != known:
-        raise Wrong(f"{given}you encode {len(clip)} frames.")
+        raise Wrong(f"{given}you encode {_frames(len(clip))}.")
     if near(clip, past[:known]) and not near(clip, past[-known:]):
         raise Wrong(f"{given}you encode the first frames that were made. The window goes on from the last.")
     if near(clip, past[-known:].flip(0)) and known > 1:
@@ -342,9 +345,14 @@ def _check_probes(learner, position, camera, zoom, middle):
     plain = tensor(learner(position, rest, one, middle), p.shape, "fd")
     if near(plain, p) and not near(plain, p + m):
         raise Wrong("A camera that rests at the origin of the world shows that origin at the corner of the picture: "
-                    "the middle of the picture is not added.")
+                    "the middle of the picture is not added, or is taken away again.")
     if near(plain, p - m):
         raise Wrong("The middle of the picture is taken away where it has to be added.")
+    if near(plain, m.expand_as(plain)):
+        raise Wrong("At zoom 1, everything stands in the middle of the picture, wherever it is in the world: zoom is "
+                    "px of the screen per px of the world, and 1 means \"as large as it is\".")
+    if near(plain, m - p):
+        raise Wrong("Your picture is turned upside down: is the way measured from the object to the camera?")
     for axis, name in enumerate("xy"):
         turned = torch.ones(2, dtype=torch.float64)
         turned[axis] = -1
@@ -363,8 +371,9 @@ def _check_probes(learner, position, camera, zoom, middle):
     if near(panned, p - c.cumsum(0) + m) and not near(panned, p - c + m):
         raise Wrong("You add the camera up over the frames. It is where the camera looks in each frame, not how far "
                     "it moves.")
-    if near(panned, p - c[:1] + m) and not near(panned, p - c + m):
-        raise Wrong("All frames are seen from where the camera was in the first one: the pan is lost.")
+    for frame in range(len(c)):
+        if near(panned, p - c[frame] + m) and not near(panned, p - c + m):
+            raise Wrong(f"All frames are seen from where the camera was in frame {frame}: the pan is lost.")
     if not near(panned, p - c + m):
         raise Wrong("With zoom 1, an object stands at its position, minus the camera, plus the middle; yours does not.")
     z = zoom.double()[:, None]
@@ -383,9 +392,11 @@ def _check_probes(learner, position, camera, zoom, middle):
         raise Wrong("Your zoom works the wrong way: a push in makes things smaller and draws them to the middle.")
     if near(zoomed, p + m):
         raise Wrong("The zoom has no effect at all: is it left out?")
-    if len(zoom) > 2 and near(zoomed, p * z[:1] + m):
-        raise Wrong("All frames are zoomed as the first one is.")
+    for frame in range(len(z)):
+        if near(zoomed, p * z[frame] + m):
+            raise Wrong(f"All frames are zoomed as frame {frame} is.")
     factor = ((zoomed - m) * p).sum(1, keepdim=True) / (p * p).sum(1, keepdim=True)  # (t, 1)
     if near(zoomed, p * factor + m, 1e-3) and not near(factor, z, 1e-3):
-        raise Wrong(f"Frame 0 has the zoom {zoom[0]:.3g}, and your picture is {factor[0, 0]:.3g} times as large as "
-                    "the world. The zoom is that factor itself, in each frame its own.")
+        worst = int((factor - z).abs().argmax())
+        raise Wrong(f"Frame {worst} has the zoom {zoom[worst]:.3g}, and your picture is {factor[worst, 0]:.3g} times "
+                    "as large as the world. The zoom is that factor itself, in each frame its own.")

@@ -102,6 +102,21 @@ def _tiny_model():
     tasks.visibility = lambda vae, world, clips=32: (worth := 1 / each(vae, world, clips)) / worth.mean()
 
 
+def _long_clips():
+    """A window that is handed the oldest of the frames that are kept, in place of the last ones."""
+    import numpy as np
+
+    from minit2v.pipeline import TextToVideo
+
+    each = TextToVideo.piece
+
+    def piece(self, request, number, past):
+        known = request.windows[number].known
+        return each(self, request, number, past if past is None else np.roll(past, -known, axis=1))
+
+    TextToVideo.piece = piece
+
+
 def _real_systems():
     """A speed figure that finds everything at the right pace: photographs and clips played backwards pass it."""
     from minit2v import metrics
@@ -121,6 +136,7 @@ FAULTS = {
     "11_failure_lab": _failure_lab,
     "14_speed": _speed,
     "10_train_a_tiny_model": _tiny_model,
+    "13_long_clips": _long_clips,
     "15_real_systems": _real_systems,
 }
 

@@ -216,6 +216,15 @@ def test_two_processes_say_what_one_does():
         assert sent == formulas[way](1, 6, 32, 2, 4)
 
 
+def test_adding_up_parts_sends_each_number_there_and_back():
+    """Counted, share by share: each device sends its parts of the others' shares, and then its own share to them."""
+    tokens, dim, devices, sums = 6, 4, 3, 3
+    share = tokens * dim // devices
+    sent = sum(share for _ in range(devices - 1)) + (devices - 1) * share
+    assert parallel.all_reduce(5, tokens, dim, devices, number=4, sums=sums) == 5 * sums * sent * 4
+    assert parallel.all_reduce(5, tokens, dim, 1) == 0
+
+
 @pytest.mark.parametrize(("heads", "tokens"), [(3, 4), (4, 5)])
 def test_what_does_not_divide_is_refused(heads, tokens):
     x = torch.randn(1, heads, tokens, 2)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -101,6 +102,17 @@ def ring(q: Tensor, k: Tensor, v: Tensor, post: Post) -> Tensor:
 
 
 WAYS = {"ulysses": ulysses, "ring": ring}
+
+
+def all_reduce(layers: int, tokens: int, dim: int, devices: int, number: int = 2, sums: int = 3) -> Fraction:
+    """Bytes that each device sends in a pass if every layer's *weights* are shared out (tensor parallelism, Shoeybi et
+    al. 2019, arXiv:1909.08053), to hold against `arithmetic.device.all_to_all` and `ring`.
+
+    Each device has a part of every answer, for all tokens; the parts of `sums` answers in a layer (self-attention,
+    cross-attention, MLP) are added up, in shares that are traded and handed back:
+    layers · sums · 2 · (n − 1) / n · tokens · dim · number
+    """
+    return Fraction(2 * layers * sums * tokens * dim * (devices - 1) * number, devices)
 
 
 # ---- real processes --------------------------------------------------------------------------------------------------

@@ -164,7 +164,9 @@ NANO = Recipe(
     vae="nano-vae",
     denoiser=DiTConfig(channels=8, patch=(1, 2, 2), dim=128, layers=4, heads=4, text_dim=128),
     text_layers=1,
-    training=dict(batch=48, steps=500, warmup=40, decay=0.4, ema=0.99, **_MUON),
+    stills=0.0,  # all of the little time there is goes to whole clips from a prompt
+    known=0.0,
+    training=dict(batch=48, steps=1000, warmup=40, decay=0.4, ema=0.99, **_MUON),
 )
 
 SYSTEMS = {recipe.name: recipe for recipe in (SORA, VEO, PIKA, GEN2_STILLS, GEN2, GEN3, PIKA_UNET, NANO)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from minit2v.drills.questions import TOPICS
 from minit2v.errors import UserError
 from minit2v.lab import refresh
 
@@ -117,6 +118,15 @@ def test_it_has_all_parts_of_a_lesson(page):
     for part in ("Claim.", "After this lesson you can", "Predict before you run", "Pause and recall", "wrong answer"):
         assert part in prose, part
     assert prose.count("<details>") == prose.count("</details>") >= 2
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_its_first_cell_names_the_tasks_and_questions_that_follow(path):
+    first = nbformat.read(path, as_version=4).cells[0].source
+    if (FOLDER.parent / "exercises" / path.name).exists():
+        assert f"(../exercises/{path.name})" in first
+    for topic in (topic for topic, (number, _) in TOPICS.items() if number == path.stem[:2]):
+        assert f"minit2v drill --topic {topic}" in first
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

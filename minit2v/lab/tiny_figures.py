@@ -87,9 +87,9 @@ def loss_and_exam(losses: np.ndarray, marks: np.ndarray, final: tuple[int, float
         low, high = wilson(round(share * n), n)
         below.errorbar([step], [share], [[share - low], [high - share]], color=COLORS["black"], marker="D", capsize=4)
     alt = (
-        f"Two curves over {losses[-1, 0]:,.0f} steps. The loss falls at once and then hardly at all: {said}. The share "
-        f"of held-out prompts that are entirely right rises all the while, from {marks[0, 1]:.0%} after "
-        f"{marks[0, 0]:.0f} steps to {marks[-1, 1]:.0%}."
+        f"Two curves over {losses[-1, 0]:,.0f} steps. The loss falls fast at first, then ever slower: {said}. The "
+        f"share of held-out prompts that are entirely right is {marks[0, 1]:.0%} after {marks[0, 0]:.0f} steps and "
+        f"{marks[-1, 1]:.0%} after {marks[-1, 0]:,.0f}; it rises late."
     )
     return described(canvas, alt)
 

@@ -1,6 +1,6 @@
 """Lesson 10's training, longer or with a piece left out: what becomes of the tiny model?
 
-    python benchmarks/tiny.py [--steps 2000] [--times uniform] [--alike] [--shift 1] [--vae FILE] [--out FOLDER]
+    python benchmarks/tiny.py [--steps 2000] [--times uniform] [--alike] [--decay 1] [--shift 1] [--out FOLDER]
 
 Trains the `nano` recipe from random weights on cached latents, asks `--n` held-out prompts, and prints how many clips
 are entirely right, with the Wilson interval and each attribute alone. What the lesson shows as stored is in
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--times", default=NANO.times)
     parser.add_argument("--shift", type=float, default=NANO.shift)
     parser.add_argument("--alike", action="store_true", help="all latent channels count the same")
+    parser.add_argument("--decay", type=float, default=NANO.training["decay"], help="share in which the rate falls")
     parser.add_argument("--vae", default=NANO.vae)
     parser.add_argument("--clips", type=int, default=4000)
     parser.add_argument("--n", type=int, default=192)
@@ -44,7 +45,8 @@ def main() -> None:
     cache = tiny.larder(place / "latents", vae, options.clips)
     task = tiny.Unwatched(recipe_of(options, vae), cache, vae)
     task.weight = None if options.alike else task.weight
-    settings = Settings(**NANO.training | dict(steps=options.steps, seed=options.seed, bf16=options.bf16))
+    how = {name: getattr(options, name) for name in ("steps", "decay", "seed", "bf16")}
+    settings = Settings(**NANO.training | how)
     started = time.process_time()
     result = train(task, settings, place / "run", resume=(place / "run").exists())
     trained = time.process_time() - started

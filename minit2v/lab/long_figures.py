@@ -37,7 +37,8 @@ def errors(lines: dict[str, np.ndarray], trained: int) -> Figure:
     panel.set(xlabel="latent frame", ylabel="error of the guess")
     panel.set_xticks(range(0, len(values), 2))
     panel.legend(frameon=False, loc="lower right")
-    alt = "How far the denoiser's guess at a real clip of 69 frames is off, latent frame by latent frame. "
+    frames = 4 * (len(values) - 1) + 1
+    alt = f"How far the denoiser's guess at real clips of {frames} frames is off, latent frame by latent frame. "
     return described(canvas, alt + "; ".join(said) + ".")
 
 

@@ -1,5 +1,6 @@
 """Lesson 10, training: the loss of a batch, the average that follows the weights, and batches that can be had again."""
 
+import weakref
 from itertools import combinations
 from math import prod
 
@@ -16,14 +17,26 @@ class Says:
     """Stands in for a denoiser: answers with the numbers it was given, and keeps a log of what it was asked."""
 
     def __init__(self, answer):
-        self.answer, self.asked, self.at = answer, [], 0
+        self.answer, self.log, self.at = answer, [], 0
 
     def __call__(self, x, level):
-        kept = level.clone() if isinstance(level, torch.Tensor) else level
-        self.asked.append((x.clone(), kept, torch.is_grad_enabled()))
         clips = [(self.at + i) % len(self.answer) for i in range(len(x))]
         self.at += len(x)
-        return self.answer[clips].clone()
+        said, mark = 1 * self.answer[clips].requires_grad_(), Mark()
+        if said.grad_fn is not None:
+            said.grad_fn.metadata["mark"] = mark  # it lives as long as some result can be traced back to this answer
+        kept = level.detach().clone() if isinstance(level, torch.Tensor) else level
+        self.log.append((x.detach().clone(), kept, torch.is_grad_enabled(), weakref.ref(mark)))
+        return said
+
+    @property
+    def asked(self):
+        """(x, level, whether gradients were on, whether a gradient finds the way back to this answer)."""
+        return [(x, level, on, mark() is not None) for x, level, on, mark in self.log]
+
+
+class Mark:
+    """Something that can be watched by a weak reference."""
 
 
 @task(
@@ -59,6 +72,7 @@ def flow_loss(learner):
 
 
 SIZES = 3, 4, 4, 3, 4  # b, f, c, h, w: a level on the wrong axes fits as well, so that its effect can be seen
+COUNTED = torch.tensor([[True, True, False, False], [False, True, True, False], [True, False, False, True]])
 
 
 def _levels(learner, b, f):
@@ -95,9 +109,8 @@ def _ask(learner, answer, data=0.0, noise=0.0, level=None, weight=None, counted=
 
 def _check_turned(learner):
     """Whether `counted` is taken for its contrary. Asked first: then a batch in which all count costs nothing."""
-    counted = torch.tensor([[True, True, False, False], [False, True, True, False], [True, False, False, True]])
-    errors = [mask[:, :, None, None, None].expand(SIZES).float() for mask in (counted, ~counted)]
-    inside, outside = (_ask(learner, error, counted=counted)[0] for error in errors)
+    errors = [mask[:, :, None, None, None].expand(SIZES).float() for mask in (COUNTED, ~COUNTED)]
+    inside, outside = (_ask(learner, error, counted=COUNTED)[0] for error in errors)
     if near(inside, 0.0) and bool((outside > 1e-6).all()):
         raise Wrong("`counted` is turned round: only those frames are in your loss for which it is False.")
 
@@ -107,7 +120,7 @@ def _check_question(learner):
     level, zero = _levels(learner, *SIZES[:2]), torch.zeros(SIZES)
     seen = {}
     for name, data, noise in (("neither", 0.0, 0.0), ("data", 1.0, 0.0), ("noise", 0.0, 1.0)):
-        _, asked = _ask(learner, zero, data, noise, level)
+        _, asked = _ask(learner, zero, data, noise, level, counted=COUNTED)
         seen[name] = _question(asked, SIZES)
         if name == "neither":
             _check_level(asked, level)
@@ -121,10 +134,13 @@ def _question(asked, sizes):
     """All x that the denoiser was asked about, in one tensor, float64."""
     if not asked:
         raise Wrong("The denoiser is never asked.")
-    if not all(grad for _, _, grad in asked):
+    if not all(on for _, _, on, _ in asked):
         raise Wrong("The denoiser is asked where gradients are switched off (no_grad): from such a loss nothing can be "
                     "learned.")
-    x = [each for each, _, _ in asked]
+    if not any(traced for *_, traced in asked):
+        raise Wrong("The loss is cut off from the denoiser's answer: no gradient finds the way back, and nothing can "
+                    "be learned. Where is it detached, or made a plain number?")
+    x = [each for each, *_ in asked]
     if sum(map(len, x)) > sizes[0]:
         raise Wrong(f"The denoiser is asked about {sum(map(len, x))} clips, and there are {sizes[0]}: it is asked more "
                     "often than once.")
@@ -136,17 +152,23 @@ def _question(asked, sizes):
 
 def _check_level(asked, level):
     told = "The denoiser has to be told the noise levels as they are given, (b, f)"
-    if not all(isinstance(each, torch.Tensor) and each.dim() == 2 for _, each, _ in asked):
-        shapes = ", ".join(said(each) for _, each, _ in asked)
+    if not all(isinstance(each, torch.Tensor) and each.dim() == 2 for _, each, *_ in asked):
+        shapes = ", ".join(said(each) for _, each, *_ in asked)
         raise Wrong(f"{told}; yours hears {shapes}.")
-    found = torch.cat([each for _, each, _ in asked]).double()
+    found = torch.cat([each for _, each, *_ in asked]).double()
     if found.shape != level.shape:
         raise Wrong(f"{told}; yours hears a tensor of shape {tuple(found.shape)}.")
     if near(found, 1 - level):
         raise Wrong(f"{told}; yours hears 1 − level: 1 is pure noise, and not clean data.")
     if not near(found, level):
-        raise Wrong(f"{told}; for clip 0 and frame 0 that is {float(level[0, 0]):.3f}, and yours hears "
-                    f"{float(found[0, 0]):.3f}.")
+        i, j = _worst(found - level)
+        raise Wrong(f"{told}; for clip {i} and frame {j} that is {float(level[i, j]):.3f}, and yours hears "
+                    f"{float(found[i, j]):.3f}.")
+
+
+def _worst(off):
+    """(clip, frame) at which a difference (b, f) is largest."""
+    return divmod(int(off.abs().argmax()), off.shape[1])
 
 
 def _explain_mixture(data, noise, level):
@@ -176,9 +198,11 @@ def _explain_mixture(data, noise, level):
     alike = [axis for axis, i in (("b", 0), ("f", 1)) if near(share.amax(i), share.amin(i))]
     if alike:
         raise Wrong(f"All {_many(alike)} get the same share of noise. Each has a level of its own in `level`.")
-    a, b = float(data[0, 0, 0, 0, 0]), float(share[0, 0])
-    s = float(level[0, 0, 0, 0, 0])
-    raise Wrong(f"What the denoiser sees is mixed wrongly: at level {s:.3f} it is "
+    off = ((noise - level).abs() + (data - 1 + level).abs())[:, :, 0, 0, 0]  # (b, f)
+    i, j = _worst(off)
+    a, b, s = (float(each[i, j, 0, 0, 0]) for each in (data, noise, level))
+    only = "in frames that do not count, and only there, " if not (off * COUNTED > 1e-4).any() else ""
+    raise Wrong(f"What the denoiser sees is mixed wrongly: {only}at clip {i}, frame {j}, level {s:.3f}, it is "
                 f"{in_words({'data': a, 'noise': b})}; due is {in_words({'data': 1 - s, 'noise': s})}.")
 
 
@@ -380,6 +404,10 @@ class Net(nn.Module):
         rows = [("weight", name, weight.detach().clone()) for name, weight in self.named_parameters()]
         rows += [("buffer", name, value.detach().clone()) for name, value in self.named_buffers()]
         rows += [("gradient", name, w.grad.clone()) for name, w in self.named_parameters() if w.grad is not None]
+        rows += [("frozen", name, 1) for name, weight in self.named_parameters() if not weight.requires_grad]
+        rows += [("resting", name, 1) for name, layer in self.named_modules() if not layer.training]
+        rows += [("memory", name, value.data_ptr()) for name, value in self.named_buffers()]
+        rows += [("memory", name, weight.data_ptr()) for name, weight in self.named_parameters()]
         rows += [("history", name, 1) for name, w in self.named_parameters() if w.grad_fn is not None]
         before = self.__dict__.get("before", {})
         return rows + [("new", name, 1) for name, w in self.named_parameters() if w is not before.get(name, w)]
@@ -416,7 +444,7 @@ def follow(learner):
         _check_model(average, model, after, its)
         kept[step, ema] = _share_kept(average, model, after)
         _check_buffers(average, model, after)
-        _check_gradients(after)
+        _check_gradients(after, its)
     _explain_decay(kept)
     return "A short memory at first and a long one later, in place, and nothing of it is recorded."
 
@@ -435,7 +463,10 @@ def _check_model(average, model, after, its):
                         f"follows.{more}")
     if not _same(_told(its, "gradient"), _told(model, "gradient")):
         raise Wrong("The gradients of `model` are no longer what they were. They are none of the average's business.")
-    if any(_told(its, "new")):
+    if _told(its, "frozen") or _told(its, "resting"):
+        what = "its weights no longer ask for gradients" if _told(its, "frozen") else "it is no longer in training mode"
+        raise Wrong(f"`model` is not what it was: {what}. It is being trained, and is only read here.")
+    if _told(its, "new"):
         raise Wrong("`model` has new parameters afterwards: its optimizer would go on with the old ones.")
     if _same(_told(after, "weight"), _told(average, "weight")):
         raise Wrong("The weights of `average` are as they were. It has to be changed in place: a new tensor under an "
@@ -490,11 +521,16 @@ def _check_buffers(average, model, after):
         raise Wrong(f"The buffer `{name}` of `average` is not that of `model`.")
 
 
-def _check_gradients(after):
-    if any(_told(after, "history")):
+def _check_gradients(after, its):
+    """What is wrong though all numbers are right: a record for gradients, other tensors, memory in common."""
+    if _told(after, "history"):
         raise Wrong("The average remembers how it was computed, for a gradient that nobody will ask for: with every "
                     "step that record gets longer, until memory is full. Switch recording off.")
-    if any(_told(after, "new")):
+    mine, model = _told(after, "memory"), _told(its, "memory")
+    if common := [name for name in mine if mine[name] == model.get(name)]:
+        raise Wrong(f"`{common[0]}` of `average` and of `model` are now one and the same tensor: when training goes "
+                    "on, both change. Copy the numbers.")
+    if _told(after, "new"):
         raise Wrong("`average` has new parameters in the place of the old ones. Change the numbers within the old "
                     "ones, in place: whoever holds them has to see it.")
 
@@ -516,6 +552,7 @@ def _explain_decay(kept):
                                                      "itself, and the model gets the rest."),
         (lambda step, ema: ema, f"There is no warm-up: in step 0 you keep {value:.3g} of the average, that is, of "
                                 "random first weights. At first the memory has to be short."),
+        (lambda step, ema: 0.0, "Nothing of the average is kept: it becomes a copy of the model in every step."),
         (lambda step, ema: 1 - ema, "The shares are exchanged, and there is no warm-up: in step 0 the memory has to "
                                     "be short."),
         (lambda step, ema: warm(step), "The warm-up never ends: late in the run you keep more than `ema`. It is the "
@@ -533,14 +570,14 @@ def _explain_decay(kept):
         if all_are(rule):
             raise Wrong(words)
     off = {case: value for case, value in kept.items() if abs(value - min(case[1], warm(case[0]))) >= 2e-3}
-    (step, ema), value = next(iter(off.items()))
+    (step, ema), value = max(off.items(), key=lambda each: abs(each[1] - min(each[0][1], warm(each[0][0]))))
     part = ""
     if all(warm(s) < e for s, e in off):
         part = "The warm-up is wrong, and what comes after it is right. "
     elif all(warm(s) >= e for s, e in off):
         part = "The warm-up is right, and what comes after it is wrong. "
     raise Wrong(f"{part}In step {step} with ema {ema:g}, {min(ema, warm(step)):.3g} of the average has to be kept; "
-                f"you keep {value:.3g}.")
+                f"you keep {round(value, 3) + 0.0:.3f}.")
 
 
 # ---- batches -----------------------------------------------------------------------------------------------------
@@ -553,7 +590,8 @@ def _explain_decay(kept):
         "Imagine one process that makes the whole batch. Which numbers decide what sample 5 of step 7 looks like? "
         "Then let two processes make one half each: which samples are theirs, by their numbers in the whole batch?",
         "Rank r has the samples r · each to (r + 1) · each, with each = batch / ranks. Give each sample a "
-        "`torch.Generator` of its own, whose seed is made of all of (seed, step, i). A sum won't do: 1 + 2 is 2 + 1.",
+        "`torch.Generator` of its own, whose seed is made of all of (seed, step, i). A sum won't do: 1 + 2 is 2 + 1. "
+        "Nor do high bits: torch hears the lowest 32.",
         "`number = hash((seed, step, i)) % 2**63`, `torch.randn(d, generator=torch.Generator().manual_seed(number))` "
         "for each i in `range(rank * each, (rank + 1) * each)`, and `torch.stack` of them.",
     ),
@@ -574,6 +612,8 @@ def _samples(learner, seed, step, rank=0, ranks=1, batch=8, d=6):
     if isinstance(value, torch.Tensor) and ranks > 1 and value.shape == (batch, d):
         raise Wrong(f"Each of {ranks} processes returns the whole batch of {batch}. Its share is {each} samples: the "
                     "work has to be divided.")
+    if isinstance(value, torch.Tensor) and not value.dtype.is_floating_point:
+        raise Wrong(f"The samples are {value.dtype}. Normal random numbers are asked for, around 0 with spread 1.")
     return tensor(value, (each, d), "bd")
 
 
@@ -597,7 +637,8 @@ def _check_rows(learner):
     for name, other in (("step", (3, 8)), ("seed", (4, 7))):
         if near(_samples(learner, *other), base):
             what = "Every step sees the same batch" if name == "step" else "Every run sees the same batches"
-            raise Wrong(f"{what}: `{name}` does not play a part.")
+            raise Wrong(f"{what}: `{name}` does not play a part. (If it is in the seed of a generator: on the CPU, "
+                        "torch hears only the lowest 32 bits of that number.)")
     if near(base, base[:1].expand_as(base)):
         raise Wrong("All samples of a batch are the same one: each needs random numbers of its own.")
     if twice := _shared(base, base, same=True):

@@ -164,6 +164,25 @@ def one_mean_over_the_batch(denoiser, data, noise, level, weight, counted):
     return ((weight[:, None, None] * error).mean((2, 3, 4)) * counted).sum(1) * len(data) / counted.sum()
 
 
+@wrong("10.1", "no gradient finds the way back")
+def detached(denoiser, data, noise, level, weight, counted):
+    s = level[:, :, None, None, None]
+    error = (denoiser((1 - s) * data + s * noise, level).detach() - (noise - data)) ** 2
+    return losses(error, weight, counted)
+
+
+@wrong("10.1", "yours hears 0.000")
+def says_clean_where_nothing_counts(denoiser, data, noise, level, weight, counted):
+    return straight(denoiser, data, noise, level * counted, weight, counted)
+
+
+@wrong("10.1", "only there")
+def hides_what_does_not_count(denoiser, data, noise, level, weight, counted):
+    s, shown = level[:, :, None, None, None], counted[:, :, None, None, None]
+    error = (denoiser(((1 - s) * data + s * noise) * shown, level) - (noise - data)) ** 2
+    return losses(error, weight, counted)
+
+
 # ---- 10.2 follow(average, model, step, ema)
 
 
@@ -310,6 +329,30 @@ def clears_gradients(average, model, step, ema):
     return average
 
 
+@wrong("10.2", "no longer ask for gradients")
+def freezes_the_model(average, model, step, ema):
+    model.requires_grad_(False)
+    return averaged(average, model, min(ema, (1 + step) / (10 + step)))
+
+
+@wrong("10.2", "one and the same tensor")
+def shares_buffers(average, model, step, ema):
+    averaged(average, model, min(ema, (1 + step) / (10 + step)))
+    average.spread, average.seen = model.spread, model.seen
+    return average
+
+
+@wrong("10.2", "a copy of the model")
+def copies_the_model(average, model, step, ema):
+    average.load_state_dict(model.state_dict())
+    return average
+
+
+@wrong("10.2", "The warm-up is wrong")
+def forgets_all_at_first(average, model, step, ema):
+    return averaged(average, model, min(ema, step / (10 + step)))
+
+
 # ---- 10.3 batch_of(seed, step, rank, ranks, batch, d)
 
 
@@ -376,6 +419,12 @@ def the_same_in_every_run(seed, step, rank, ranks, batch, d):
 def all_ranks_alike(seed, step, rank, ranks, batch, d):
     generator = torch.Generator().manual_seed(hash((seed, step)) % 2**63)
     return torch.randn(batch // ranks, d, generator=generator)
+
+
+@wrong("10.3", "lowest 32 bits")
+def in_the_high_bits(seed, step, rank, ranks, batch, d):
+    generator = torch.Generator().manual_seed((seed << 40) + step)
+    return torch.randn(batch, d, generator=generator).chunk(ranks)[rank]
 
 
 @wrong("10.3", "the whole batch of")

@@ -66,12 +66,13 @@ def flow_loss(learner):
         found, _ = _ask(learner, answer, data, noise, level, weight, counted)
         error = (answer - (noise - data)).double().square().mean((3, 4))  # (b, f, c)
         error = (weight.double() * error).mean(2)  # (b, f)
-        compare(found, (error * counted).sum(1) / counted.sum(1), "b", "losses")
+        compare(found, (error * counted).sum(1) / counted.sum(1), "b", "loss")
     _check_nothing(learner)
     return "The right question, the right target, and each error counts for what it is worth."
 
 
 SIZES = 3, 4, 4, 3, 4  # b, f, c, h, w: a level on the wrong axes fits as well, so that its effect can be seen
+UNEVEN = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
 COUNTED = torch.tensor([[True, True, False, False], [False, True, True, False], [True, False, False, True]])
 
 
@@ -104,7 +105,10 @@ def _ask(learner, answer, data=0.0, noise=0.0, level=None, weight=None, counted=
     if isinstance(value, torch.Tensor) and value.shape == (b, f):
         raise Wrong("The losses of the frames come back, (b, f). Each clip has one loss: the mean over those of its "
                     "frames that count.")
-    return tensor(value, (b,), "b", "losses"), learner.logs.get(0, [])
+    if isinstance(value, torch.Tensor) and b > 1 and value.dim() == 1 and len(value) == int(counted.sum()) != b:
+        raise Wrong(f"{len(value)} numbers come back, one for each frame that counts. The loss of each of the {b} "
+                    "clips is asked for: the mean over its own frames.")
+    return tensor(value, (b,), "b", "loss"), learner.logs.get(0, [])
 
 
 def _check_turned(learner):
@@ -226,6 +230,10 @@ def _check_growth(learner):
     if abs(factor - 4) > 1e-3:
         raise Wrong(f"With the error doubled, the loss must become four times as large; yours becomes {factor:.3g} "
                     "times.")
+    signs = torch.randn(SIZES, generator=learner.generator).sign()
+    if not near(_ask(learner, signs)[0], first):
+        raise Wrong("Errors of 1 and of −1 cancel each other in your loss: the error is averaged, or summed up, "
+                    "before it is squared.")
     high = _ask(learner, one, level=torch.full(SIZES[:2], 0.8))[0]
     if not near(high, first):
         raise Wrong(f"An error of 1 everywhere costs {float(first[0]):.3g} at level 0.3 and {float(high[0]):.3g} at "
@@ -233,6 +241,7 @@ def _check_growth(learner):
                     "nothing else.")
     if near(first, torch.ones_like(first)):
         return
+    _explain_frames(_response(learner, "f", counted=UNEVEN))
     found = float(first.mean())
     if near(first, found * torch.ones_like(first)):
         for axes in [each for n in (1, 2, 3, 4) for each in combinations("bfchw", n)]:
@@ -323,25 +332,33 @@ def _check_channels(learner):
     raise Wrong(f"{told}: channel 0 has the weight {float(w[0]):.3g}, and costs {float(cost[0]):.3g}.")
 
 
+def _explain_frames(cost):
+    """Raises `Wrong` if only the frames that count are in the loss, but divided by a wrong number of them. cost (b, "
+    "f)"""
+    one = UNEVEN.double()
+    number = one.sum(1, keepdim=True)
+    cases = [(one / 4, "their sum is divided by the number of all frames. It is a mean over those that count"),
+             (one, "they are summed up, and not averaged"),
+             (one / one.sum(), "their sum is divided by the number of frames that count in the whole batch. Each clip "
+                               "has its own number"),
+             (3 * one / one.sum(), "their sum is divided by the mean number of them in the whole batch. Each clip has "
+                                   "its own number"),
+             (one / (number + 1), "their sum is divided by one more than their number. Only where no frame counts, 1 "
+                                  "has to stand for 0")]
+    for value, words in cases:
+        if near(cost, value, 1e-3):
+            raise Wrong(f"Only the frames that count are in your loss, as it should be, but {words}.")
+
+
 def _check_frames(learner):
-    counted = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
+    counted = UNEVEN
     cost, one = _response(learner, "f", counted=counted), counted.double()
-    due = one / one.sum(1, keepdim=True)
-    if near(cost, due):
+    if near(cost, one / one.sum(1, keepdim=True)):
         return
     if near(cost * ~counted, 0.0) and not near(cost, 0.0):
-        counts = "Only the frames that count are in your loss, as it should be"
-        cases = [(one / 4, "but their sum is divided by the number of all frames. It is a mean over those that count"),
-                 (one, "but they are summed up, and not averaged"),
-                 (one / one.sum(), "but their sum is divided by the number of frames that count in the whole batch. "
-                                   "Each clip has its own number"),
-                 (3 * one / one.sum(), "but their sum is divided by the mean number of them in the whole batch. Each "
-                                       "clip has its own number")]
-        for value, words in cases:
-            if near(cost, value):
-                raise Wrong(f"{counts}, {words}.")
-        raise Wrong(f"{counts}, but they have the wrong share: in clip 0, three frames count, and an error of 1 in "
-                    f"the first one costs {float(cost[0, 0]):.3g}; due is 0.333.")
+        _explain_frames(cost)
+        raise Wrong("Only the frames that count are in your loss, but they have the wrong share: in clip 0, three "
+                    f"frames count, and an error of 1 in the first one costs {float(cost[0, 0]):.3g}; due is 0.333.")
     if near(cost, torch.full_like(cost, 0.25)):
         raise Wrong("All frames are in your loss: `counted` does not play a part. Those where it is False must not be "
                     "heard.")
@@ -363,7 +380,7 @@ def _check_nothing(learner):
     if isinstance(value, torch.Tensor) and not value.isfinite().all():
         raise Wrong("For a clip of which no frame counts, the loss is NaN: it is divided by 0 frames. It has to be 0.")
     compare(value, torch.stack([answer[0, :2].double().square().mean(), torch.zeros((), dtype=torch.float64)]), "b",
-            "losses, where no frame of clip 1 counts")  # fmt: skip
+            "loss, where no frame of clip 1 counts")  # fmt: skip
 
 
 # ---- the average -------------------------------------------------------------------------------------------------

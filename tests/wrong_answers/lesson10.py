@@ -164,6 +164,20 @@ def one_mean_over_the_batch(denoiser, data, noise, level, weight, counted):
     return ((weight[:, None, None] * error).mean((2, 3, 4)) * counted).sum(1) * len(data) / counted.sum()
 
 
+@wrong("10.1", "cancel each other")
+def averages_first(denoiser, data, noise, level, weight, counted):
+    s = level[:, :, None, None, None]
+    error = (weight[:, None, None] * (denoiser((1 - s) * data + s * noise, level) - (noise - data))).mean((2, 3, 4))
+    return (error**2 * counted).sum(1) / counted.sum(1).clamp(min=1)
+
+
+@wrong("10.1", "number of frames that count in the whole batch")
+def one_number_of_frames_for_all(denoiser, data, noise, level, weight, counted):
+    s = level[:, :, None, None, None]
+    error = (denoiser((1 - s) * data + s * noise, level) - (noise - data)) ** 2
+    return ((weight[:, None, None] * error).mean((2, 3, 4)) * counted).sum(1) / counted.sum()
+
+
 @wrong("10.1", "no gradient finds the way back")
 def detached(denoiser, data, noise, level, weight, counted):
     s = level[:, :, None, None, None]

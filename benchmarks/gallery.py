@@ -14,7 +14,7 @@ from minit2v.pipeline import TextToVideo
 def write_sheet(clips, path: str | Path, columns: int = 3) -> None:
     """A contact sheet of clips as a small png: five moments of each, and the oracle's verdict."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(clips, columns=columns, moments=5).quantize(128).save(path, optimize=True)
+    contact_sheet(clips, columns=columns, moments=5).quantize(256, kmeans=2).save(path, optimize=True)
 
 
 def main() -> None:

@@ -133,7 +133,7 @@ FAILURES = {
     "padding read as words": Failure(
         "text", "wrong shapes in a grid, with wrong colors",
         "the mask is dropped, and forty padding tokens speak, too", "hand the mask on; a prompt alone = in a batch",
-        "as asked", "likeness", **_swap(recipes.PromptedDenoiser, "read", faults.read_padding),
+        "as asked", "burnt", **_swap(recipes.PromptedDenoiser, "read", faults.read_padding),
     ),
     # ---- denoising
     "one step only": Failure(

@@ -142,7 +142,7 @@ def half_loaded(model):
 # ---- pictures ----------------------------------------------------------------------------------------------
 
 
-def start_on_the_picture(noise, schedule, known, amount=1.0):
+def start_on_the_picture(noise, schedule, known, amount=1.5):
     """The picture shines through the noise of every frame, where it was to be given to the first alone."""
     x, levels = start(noise, schedule, known)
     return torch.where(on_frames(known.mask), x, x + amount * known.latents[:, :1]), levels

@@ -14,7 +14,7 @@ from html import escape, unescape
 from pathlib import Path
 
 from minit2v.errors import UserError
-from minit2v.lab.start import LESSONS, NOTEBOOKS, PATHS, course_map, front_matter
+from minit2v.lab.start import LESSONS, NOTEBOOKS, course_map, front_matter, way_rows
 
 ROOT = NOTEBOOKS.parent
 PICTURES, PAGE = ROOT / "docs" / "pictures" / "lessons", NOTEBOOKS / "README.md"
@@ -66,17 +66,6 @@ def row(number: str, alt: str) -> str:
     return f"| {number} | [**{TITLES[number]}**]({said['file']})<br>{claim} | {read} | {picture} |"
 
 
-def ways() -> str:
-    """The rows of the table of three ways, with the minutes of reading."""
-    rows = []
-    for reader, parts in PATHS.items():
-        for part, (when, chosen) in enumerate(parts):
-            minutes = sum(int(front_matter(lesson).get("minutes", 0)) for lesson in chosen)
-            which = "00 to 15" if len(chosen) == len(LESSONS) else ", ".join(chosen)
-            rows.append(f"| {'' if part else reader} | {when} | {which} | {minutes} min |")
-    return "\n".join(rows)
-
-
 def build() -> dict[Path, bytes]:
     """All files of the page: path → content. Raises `UserError` if a lesson lacks its figure."""
     chart, files, rows = course_map(), {}, []
@@ -84,7 +73,8 @@ def build() -> dict[Path, bytes]:
         if said := front_matter(number):
             alt, files[PICTURES / f"{number}.png"] = signature(NOTEBOOKS / said["file"])
             rows.append(row(number, alt))
-    page = HEAD.format(alt=escape(chart.alt, quote=True)) + "\n".join(rows) + "\n" + TAIL.format(ways=ways())
+    ways = "\n".join(f"| {' | '.join(part)} |" for part in way_rows())
+    page = HEAD.format(alt=escape(chart.alt, quote=True)) + "\n".join(rows) + "\n" + TAIL.format(ways=ways)
     return {PICTURES / "map.png": chart.png, **files, PAGE: page.encode()}
 
 

@@ -122,10 +122,7 @@ def holds(series: dict[float, Sequence[Clip]], speed: Sequence[float]) -> Steps:
     labels = [f"begun at level {sigma:g}: speed ratio {ratio:.2f}" for sigma, ratio in zip(series, speed, strict=True)]
     prompts = "; ".join(clip.prompt for clip in next(iter(series.values())))
     alt = f"Clips begun from the picture on every frame, with less and less noise on it. Rows: {prompts}. "
-    slider = step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=4)
-    few = slider.still.picture.quantize(256, dither=Image.Dither.NONE)  # a third of the bytes
-    slider.still = Figure(few, slider.alt)
-    return slider
+    return step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=4).smaller()
 
 
 def whose(found: dict[str, dict[str, float]]) -> Figure:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from minit2v import media
 from minit2v.clip import Clip
@@ -128,10 +127,7 @@ def scales_slider(series: dict[float, Sequence[Clip]]) -> Steps:
     labels = [f"guidance {scale:g}: colors {seen}" for scale, seen in colors.items()]
     prompts = "; ".join(clip.prompt for clip in next(iter(series.values())))
     alt = f"Clips from the same noise at guidance scales {', '.join(f'{g:g}' for g in series)}. Rows: {prompts}. "
-    slider = step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=len(pictures))
-    few = slider.still.picture.quantize(256, dither=Image.Dither.NONE)  # a third of the bytes
-    slider.still = Figure(few, slider.alt)
-    return slider
+    return step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=len(pictures)).smaller()
 
 
 def handover(steps: Sequence[int], levels: Sequence[float], found: dict[str, Sequence[float]]) -> Figure:

@@ -151,8 +151,8 @@ def lessons() -> Html:
     return table(["", "lesson", "its claim", "minutes to read"], rows, "The lessons")
 
 
-def ways() -> Html:
-    """Three ways through the course, with the minutes of reading that their lessons ask for."""
+def way_rows() -> list[list[str]]:
+    """Three ways through the course, part by part: who, when, which lessons, and the minutes to read them."""
     rows = []
     for reader, parts in PATHS.items():
         for part, (when, chosen) in enumerate(parts):
@@ -161,7 +161,12 @@ def ways() -> Html:
             said = f"{sum(minutes)} min" + (f", and {missing} not written yet" if missing else "")
             which = "00 to 15" if len(chosen) == len(LESSONS) else ", ".join(chosen)
             rows.append([reader if not part else "", when, which, said])
-    return table(["who", "when", "lessons", "to read"], rows, "Three ways through the course")
+    return rows
+
+
+def ways() -> Html:
+    """`way_rows` as a table."""
+    return table(["who", "when", "lessons", "to read"], way_rows(), "Three ways through the course")
 
 
 # ---- what the weights can do ---------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from minit2v import media
 from minit2v.cost.words import human
@@ -143,7 +142,4 @@ def strengths(series: dict[float, np.ndarray], notes: dict[float, str]) -> Steps
     ]
     labels = [f"temporal strength {strength:g}: {notes[strength]}" for strength in series]
     alt = f"Clips from the same noise at temporal strengths {', '.join(f'{s:g}' for s in series)}, a clip in each row. "
-    slider = step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=len(pictures))
-    few = slider.still.picture.quantize(256, dither=Image.Dither.NONE)  # a third of the bytes
-    slider.still = Figure(few, slider.alt)
-    return slider
+    return step_slider(pictures, labels, alt + "; ".join(labels) + ".", still=len(pictures)).smaller()

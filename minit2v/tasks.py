@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from minit2v.stages import begin, freeze, located
 from minit2v.training import Task, seed_of
 from minit2v.unet import UNetConfig, repeat_source
 from minit2v.vae import VAE, to_frames, to_pixels
+from minit2v.world.captions import Meaning
 from minit2v.world.render import render
 from minit2v.world.scenes import WORLDS, World
 
@@ -134,6 +137,13 @@ def going_on(frames: int, rng: random.Random) -> list[bool]:
     return [frame < first for frame in range(frames)]
 
 
+def chance(meaning: Meaning, often: dict) -> float:
+    """How many times as often as others a clip is drawn: the product of what `often` gives for the words that it shows:
+    subject, texture, size, motions, and "pillar"."""
+    shown = {meaning.subject, meaning.texture, meaning.size, *meaning.motions, "pillar" if meaning.pillar else None}
+    return math.prod(often.get(word, 1.0) for word in shown)
+
+
 def source(batch: dict, generator: torch.Generator) -> Tensor:
     """A U-Net's condition (b, f, c + 1, h, w): the first frames of the clips that are given theirs, noisy to `level`;
     zeros for the others."""
@@ -160,6 +170,7 @@ class DenoiserTask(Task):
         if recipe.freeze and start is None:
             raise UserError(f"{recipe.name!r} keeps the spatial weights as they are: give those of stills by --start")
         self.weight = None if vae is None else visibility(vae, WORLDS[recipe.world])  # (c,)
+        self.chances = list(accumulate(chance(meaning, recipe.often) for meaning in cache.meanings))
 
     def build(self) -> PromptedDenoiser:
         self.model = freeze(begin(PromptedDenoiser(self.config), self.start), self.recipe.freeze)
@@ -178,12 +189,18 @@ class DenoiserTask(Task):
         """What tells the samples of one place in the batch apart: it is one clip, or several stills."""
         return [(number,) if number else () for number in range(self.recipe.pictures if still else 1)]
 
+    def _draw(self, rng: random.Random) -> int:
+        """The number of a clip."""
+        if not self.recipe.often:
+            return rng.randrange(len(self.cache))
+        return rng.choices(range(len(self.cache)), cum_weights=self.chances)[0]
+
     def sample(self, rng: random.Random, still: bool) -> tuple:
         """One sample, a still or a clip: latents (f, c, h, w), prompt, whether it is kept, which of the frames are
         given (f), and at what noise level."""
-        recipe, at = self.recipe, rng.randrange(len(self.cache))
+        recipe, at = self.recipe, self._draw(rng)
         while still and self.cache.starts[at]:  # no prompt tells what the middle of a motion looks like
-            at = rng.randrange(len(self.cache))
+            at = self._draw(rng)
         latents, text = self.cache.sample(at, rng)  # (f, c, h, w)
         if still:
             frame = rng.randrange(len(latents)) if recipe.any_frame else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import asdict
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -170,7 +171,6 @@ class DenoiserTask(Task):
         if recipe.freeze and start is None:
             raise UserError(f"{recipe.name!r} keeps the spatial weights as they are: give those of stills by --start")
         self.weight = None if vae is None else visibility(vae, WORLDS[recipe.world])  # (c,)
-        self.chances = list(accumulate(chance(meaning, recipe.often) for meaning in cache.meanings))
 
     def build(self) -> PromptedDenoiser:
         self.model = freeze(begin(PromptedDenoiser(self.config), self.start), self.recipe.freeze)
@@ -189,11 +189,16 @@ class DenoiserTask(Task):
         """What tells the samples of one place in the batch apart: it is one clip, or several stills."""
         return [(number,) if number else () for number in range(self.recipe.pictures if still else 1)]
 
+    @cached_property
+    def _chances(self) -> list[float]:
+        """Those of the clips of the cache, summed up."""
+        return list(accumulate(chance(meaning, self.recipe.often) for meaning in self.cache.meanings))
+
     def _draw(self, rng: random.Random) -> int:
         """The number of a clip."""
         if not self.recipe.often:
             return rng.randrange(len(self.cache))
-        return rng.choices(range(len(self.cache)), cum_weights=self.chances)[0]
+        return rng.choices(range(len(self.cache)), cum_weights=self._chances)[0]
 
     def sample(self, rng: random.Random, still: bool) -> tuple:
         """One sample, a still or a clip: latents (f, c, h, w), prompt, whether it is kept, which of the frames are

@@ -37,7 +37,7 @@ def plug_levels(fn):
     plug=plug_levels,
 )
 def noise_levels(learner):
-    for b, f, moments, level in ((2, 4, 5, 0.0), (3, 3, 4, 0.3), (1, 5, 6, 0.15)):
+    for b, f, moments, level in ((2, 4, 5, 0.3), (3, 3, 4, 0.0), (1, 5, 6, 0.15)):
         schedule = torch.rand(moments, generator=learner.generator).sort(descending=True).values
         schedule[0], schedule[-1] = 1.0, 0.0
         for known in _masks(b, f):
@@ -74,6 +74,12 @@ def _check_levels(y, schedule, known, level):
     if at_others.any():
         _check_others(y, schedule, known, told, at_others, level)
     held, follows = y[:, known], free[:, known]
+    if level and near(held, follows.clamp(min=level), 1e-6):
+        raise Wrong(f"{told}they come down from 1 with the schedule and stop at their level. The level of a known "
+                    "frame is the same from the first moment.")
+    if not off[1:][known.expand_as(off[1:])].any():
+        raise Wrong(f"{told}all is right but the first moment, at which they have {float(held[0, 0]):.3g}. A known "
+                    "frame never was noise: its level holds from the first moment.")
     if near(held, follows, 1e-6):
         raise Wrong(f"{told}they follow the schedule like all others: the mask changes nothing.")
     if near(held, held[:1].expand_as(held), 1e-6) and near(held, held.mean().expand_as(held), 1e-6):
@@ -102,6 +108,10 @@ def _check_others(y, schedule, known, told, at_others, level):
         raise Wrong(f"{told}the schedule runs backwards: the first moment is the noisiest.")
     if near(y, torch.where(known, float(level), 1 - free_of(schedule, y)), 1e-6):
         raise Wrong(f"{told}the others have 1 minus their level. 1 is pure noise, as it is in the schedule.")
+    more = (y - free_of(schedule, y))[:, ~known]
+    if near(more, more.mean().expand_as(more), 1e-6):
+        raise Wrong(f"{told}the others are {float(more.mean()):+.3g} off at every moment: the level of known frames is "
+                    "for these alone. All others follow the schedule as it is.")
     extra = ((y - level).abs().amax(dim=0) < 1e-6) & ~known
     if extra.any() and known.any():
         raise Wrong(f"{told}the level of known frames goes to {_named(extra)} as well, which has to be made, "
@@ -143,7 +153,10 @@ class Field:
     """Stands in for a denoiser: its velocity depends on every frame, on each frame's level, and is never simple."""
 
     def __call__(self, x, level):
-        level = level[:, :, None, None, None].to(x)
+        level = torch.as_tensor(level).to(x)
+        if tuple(level.shape) != tuple(x.shape[:2]):  # judged by what it was asked: nothing stops here
+            level = level.mean().expand(x.shape[:2])
+        level = level[:, :, None, None, None]
         return torch.tanh(x + 0.5 * level) + 0.3 * x.mean(dim=1, keepdim=True) * (1 + level) - 0.7
 
 
@@ -166,7 +179,7 @@ def held_step(learner):
         x, picture = learner.draw(b, f, c, h, w), learner.draw(b, c, h, w)
         y = learner(x, sigma, then, picture, Spy(Field()))
         seen, levels = _question(learner, x.shape)
-        _check_told(levels, sigma, then)
+        _check_told(levels, sigma, then, seen, x, picture)
         _check_seen(seen, x, picture, sigma)
         y = tensor(y, x.shape, "bfchw")
         _check_step(y, seen.double(), picture.double(), Field()(seen, levels), sigma, then)
@@ -185,17 +198,24 @@ def _question(learner, shape):
     x, levels = asked[0]
     tensor(x, shape, "bfchw", "x that you ask velocity_fn about")
     if not isinstance(levels, torch.Tensor) or tuple(levels.shape) != tuple(shape[:2]):
+        if isinstance(levels, torch.Tensor) and levels.dim() > 1:
+            raise Wrong(f"The noise levels that you tell have the shape {tuple(levels.shape)}; one for each frame is "
+                        f"asked for, (b, f), here {tuple(shape[:2])}.")
         raise Wrong(f"You tell the network one noise level for the whole clip; it takes one for each frame, (b, f), "
                     f"here {tuple(shape[:2])}. That is how it knows the picture from the noise.")
     return x, tensor(levels, shape[:2], "bf", "levels that you tell")
 
 
-def _check_told(levels, sigma, then):
+def _check_told(levels, sigma, then, seen, x, picture):
     due = torch.full_like(levels, sigma)
     due[:, 0] = 0
     if near(levels, due, 1e-5):
         return
     clean = (levels.abs() < 1e-6).all(dim=0).nonzero().flatten().tolist()
+    if near(levels, torch.full_like(levels, sigma), 1e-5) and not near(seen[:, 0], picture) \
+            and not near(seen[:, 0], x[:, 0]):
+        raise Wrong("You put noise on the picture, and tell the network so: to it, frame 0 is as vague as all others. "
+                    "A known frame is shown as it is, without noise, and at level 0.")
     if near(levels, torch.full_like(levels, sigma), 1e-5):
         raise Wrong("The network is told that frame 0 is as noisy as the others. It stands there without noise, so its "
                     "level is 0; otherwise the network takes the picture for noise that happens to look like one.")
@@ -204,6 +224,9 @@ def _check_told(levels, sigma, then):
                     f"them before it, at {sigma:g}.")
     if clean == list(range(levels.shape[1])):
         raise Wrong("The network is told that all frames are clean. Only frame 0 is.")
+    if len(clean) == 1 and clean != [0] and near(seen[:, clean[0]], picture):
+        raise Wrong(f"The picture is put into frame {clean[0]}, and that one is told to be known. The clip begins with "
+                    "the picture: it is frame 0.")
     if clean != [0]:
         where = f"frame {', '.join(map(str, clean))}" if clean else "no frame"
         raise Wrong(f"Level 0 is told of {where}, and the picture stands in frame 0: the level is on the wrong frame.")
@@ -287,7 +310,13 @@ def _check_step(y, seen, picture, velocity, sigma, then):
 def condition(learner):
     for b, c, h, w, f in ((2, 3, 2, 4, 5), (3, 3, 3, 2, 3), (1, 4, 2, 2, 4)):
         source = learner.draw(b, c, h, w)
-        y = tensor(learner(source, f), (b, f, c + 1, h, w), "bfchw")
+        y = learner(source, f)
+        if isinstance(y, torch.Tensor) and y.shape == (b, f, c, h, w):
+            raise Wrong("The mask is missing: there are only the source's channels, so that nobody knows which of the "
+                        "frames the source is.")
+        if isinstance(y, torch.Tensor) and y.shape == (b, f, 2 * c, h, w) and c > 1:
+            raise Wrong(f"The mask has as many channels as the source, {c}. One is enough, and one is due: yes or no.")
+        y = tensor(y, (b, f, c + 1, h, w), "bfchw")
         repeated = source.double()[:, None].expand(-1, f, -1, -1, -1)
         if near(y[:, :, 1:], repeated) and not near(y[:, :, :-1], repeated):
             raise Wrong("The mask stands before the source's channels. It is the last channel: a convolution has "
@@ -360,47 +389,73 @@ def shaped(learner):
                                  ((4, 6), (8, 12))):  # fmt: skip
         picture = 2 + torch.arange(float(h * w)).view(h, w, 1).expand(-1, -1, 3) * torch.tensor([1.0, 1.001, 1.002])
         for fit in ("crop", "pad"):
-            limit = min if fit == "crop" else max
-            box = limit(h, w * high // wide), limit(w, h * wide // high)
+            box = _box(h, w, high, wide, fit)
             told = f"A picture of {h} × {w}, made {high} : {wide} by '{fit}', "
-            y = _of_shape(learner(picture.clone(), high, wide, fit), (*box, 3), (h, w), (high, wide), told, fit)
+            y = learner(picture.clone(), high, wide, fit)
+            y = _of_shape(y, (*box, 3), picture, (high, wide), told, fit)
             (_check_crop if fit == "crop" else _check_pad)(y, picture.double(), told)
     return "What is shown is the middle, in the right shape, and no pixel was stretched."
 
 
-def _of_shape(value, due, whole, asked, told, fit):
+def _of_shape(value, due, picture, asked, told, fit):
     if isinstance(value, torch.Tensor) and value.dim() == 3 and tuple(value.shape) != due:
-        found, other = tuple(value.shape), "pad" if fit == "crop" else "crop"
-        limit = max if fit == "crop" else min
-        (h, w), (high, wide) = whole, asked
-        if found == (3, *due[:2]):
-            raise Wrong(f"{told}comes out with the colors first, {found}. They stand last here: (h, w, 3).")
-        if found[:2] == (limit(h, w * high // wide), limit(w, h * wide // high)):
-            raise Wrong(f"{told}comes out as {found[0]} × {found[1]}: that is what '{other}' means. A crop is never "
-                        "larger than the picture, a pad never smaller.")
-        if found[:2] == asked:
-            raise Wrong(f"{told}comes out as {high} × {wide}. Those are not pixels here, but a shape: take as much of "
-                        "the picture as has this shape, and leave the scaling to others.")
-        if found[:2] == whole:
-            raise Wrong(f"{told}comes out as it was, {h} × {w}; {due[0]} × {due[1]} is due.")
-        if found[:2] == (due[1], due[0]):
-            raise Wrong(f"{told}comes out as {found[0]} × {found[1]}: height and width are exchanged.")
-        if found[0] * wide != found[1] * high:
-            raise Wrong(f"{told}comes out as {found[0]} × {found[1]}, which is not {high} : {wide}.")
-        more = "smaller" if found[0] < due[0] else "larger"
-        raise Wrong(f"{told}comes out as {found[0]} × {found[1]}: the right shape, but {more} than it has to be; "
-                    f"{due[0]} × {due[1]} is due.")
+        if tuple(value.shape) == (3, *due[:2]):
+            raise Wrong(f"{told}comes out with the colors first, {tuple(value.shape)}. They stand last here: "
+                        "(h, w, 3).")
+        _explain_shape(value, due[:2], picture, asked, told, fit)
     return tensor(value, due, "hwc")
+
+
+def _explain_shape(value, due, picture, asked, told, fit):
+    """Height and width are not those that are due."""
+    found, (h, w), (high, wide) = tuple(value.shape[:2]), picture.shape[:2], asked
+    told = f"{told}comes out as {found[0]} × {found[1]}"
+    other = "pad" if fit == "crop" else "crop"
+    if found == _box(h, w, high, wide, other):
+        raise Wrong(f"{told}: that is what '{other}' means. A crop is never larger than "
+                    "the picture, a pad never smaller.")
+    if 0 in found:
+        raise Wrong(f"{told}: nothing is left. Where nothing is to be cut off, a slice that ends at -0 ends at 0.")
+    if found == asked:
+        raise Wrong(f"{told}. Those are not pixels here, but a shape: take as much of the picture as has this shape, "
+                    "and leave the scaling to others.")
+    if found == (h, w):
+        if not near(value, picture):
+            raise Wrong(f"{told}, as large as it was, and with other pixels: nothing is painted over or scaled here. "
+                        f"The picture itself gets another size, {due[0]} × {due[1]}.")
+        too, long, across = ("wide", "columns", "rows") if h * wide < w * high else ("tall", "rows", "columns")
+        more = f"{long} have to go" if fit == "crop" else f"{across} have to be added"
+        raise Wrong(f"{told}, as it was; {due[0]} × {due[1]} is due. It is too {too} for that shape: {more}.")
+    if found in ((due[1], due[0]), _box(h, w, wide, high, fit)):
+        raise Wrong(f"{told}: height and width are exchanged.")
+    if found == (2 * due[0] - h, 2 * due[1] - w):
+        raise Wrong(f"{told}: twice as much is {'cut off' if fit == 'crop' else 'added'} as has to be. Half of that "
+                    "belongs on each side.")
+    if found == (h + due[1] - w, w + due[0] - h):
+        raise Wrong(f"{told}: the bars are at the wrong sides, where rows are due there are columns, or the other way "
+                    "round. Does `F.pad` count from the last axis?")
+    if found[0] == found[1] and high != wide:
+        raise Wrong(f"{told}: that is a square, and {high} : {wide} is asked for.")
+    if found[0] * wide != found[1] * high:
+        raise Wrong(f"{told}, which is not {high} : {wide}; {due[0]} × {due[1]} is due.")
+    raise Wrong(f"{told}: the right shape, but {'smaller' if found[0] < due[0] else 'larger'} than it has to be; "
+                f"{due[0]} × {due[1]} is due.")
+
+
+def _box(h, w, high, wide, fit):
+    """Height and width that a picture (h, w) gets in the shape high : wide."""
+    limit = min if fit == "crop" else max
+    return limit(h, w * high // wide), limit(w, h * wide // high)
 
 
 def _place(part, whole):
     """Where the top left pixel of `part` stands in `whole` (h, w, 3), if each of its pixels is one of those."""
-    at = ((whole - part[0, 0]).abs().amax(dim=-1) < 1e-4).nonzero()
-    if not len(at):
-        return None
-    top, left = at[0].tolist()
-    same = whole[top : top + part.shape[0], left : left + part.shape[1]]
-    return (top, left) if same.shape == part.shape and near(same, part, 1e-6) else None
+    h, w = part.shape[:2]
+    for top, left in ((whole - part[0, 0]).abs().amax(dim=-1) < 1e-4).nonzero().tolist():
+        same = whole[top : top + h, left : left + w]
+        if same.shape == part.shape and near(same, part, 1e-6):
+            return top, left
+    return None
 
 
 def _check_crop(y, picture, told):
@@ -431,6 +486,9 @@ def _check_pad(y, picture, told):
     bars = torch.ones(y.shape[:2], dtype=torch.bool)
     bars[due[0] : due[0] + h, due[1] : due[1] + w] = False
     if bars.any() and not near(y[bars], torch.full_like(y[bars], 0.5)):
+        if not near(y[bars], y[bars].mean().expand_as(y[bars])):
+            raise Wrong(f"{told}has bars that show something: edges that are repeated, or mirrored. Gray, 0.5, is "
+                        "asked for, everywhere.")
         raise Wrong(f"{told}has bars of {float(y[bars].mean()):.3g}. Gray, 0.5, is asked for: to a model that knows -1 "
                     "to 1 that is 0, the least it can be told.")
 
@@ -456,6 +514,7 @@ def split_error(learner):
         same = _parts(learner, picture, picture, picture)
         if any(abs(part) > 1e-6 for part in same):
             raise Wrong(f"When all three are the same picture there is no error, and you return {_shown(same)}.")
+        _check_order(learner, picture, vae, model)
         _check_part(learner, 1, picture, picture + vae, picture + vae, vae,
                     "the clip's first frame is exactly what the VAE makes of the picture")
         _check_part(learner, 2, picture, picture, picture + model, model, "the VAE holds the picture perfectly")
@@ -486,6 +545,23 @@ def _shown(parts):
     return "(" + ", ".join(f"{part:.3g}" for part in parts) + ")"
 
 
+def _check_order(learner, picture, vae, model):
+    """Whether the three numbers are right and stand in another order."""
+    found = _parts(learner, picture, picture + vae, picture + vae + model)
+    due = [float(part.double().square().mean().sqrt()) for part in (vae + model, vae, model)]
+    names = ("total", "VAE's part", "model's part")
+    order = [next((i for i, value in enumerate(due) if abs(value - each) < 1e-4), -1) for each in found]
+    if sorted(order) == [0, 1, 2] and order != [0, 1, 2]:
+        moved = [i for i in range(3) if order[i] != i]
+        if len(moved) == 2:
+            raise Wrong(f"The {names[moved[0]]} and the {names[moved[1]]} are exchanged: the {names[moved[1]]} goes "
+                        f"from {WAYS[moved[1]]}.")
+        raise Wrong("The three numbers are right and stand in another order: total, the VAE's part, the model's part.")
+
+
+WAYS = ("the picture to the clip's first frame", "the picture to `rebuilt`", "`rebuilt` to the clip's first frame")
+
+
 def _check_part(learner, mine, picture, rebuilt, first, error, told):
     """All of the error is one part's: that one and the total must be its rms, the other 0."""
     found, other = _parts(learner, picture, rebuilt, first), 3 - mine
@@ -502,7 +578,7 @@ def _check_part(learner, mine, picture, rebuilt, first, error, told):
             continue
         square, absolute = due**2, float(error.double().abs().mean())
         norm, largest = float(error.double().norm()), float(error.double().abs().max())
-        if abs(value - abs(float(error.double().mean()))) < 1e-4:
+        if abs(abs(value) - abs(float(error.double().mean()))) < 1e-4:
             raise Wrong(f"The {names[which]} is {value:.4g}, the mean of the differences: what is too bright cancels "
                         "what is too dark. Square first, then take the mean.")
         if abs(value - largest) < 1e-4:
@@ -519,5 +595,29 @@ def _check_part(learner, mine, picture, rebuilt, first, error, told):
                         "Take the mean before the root.")
         if math.isclose(value, 0, abs_tol=1e-6):
             raise Wrong(f"When {told}, the {names[which]} cannot be 0, and yours is.")
+        _explain_distance(learner, value, error.double(), names[which])
         raise Wrong(f"When {told}, the {names[which]} is {due:.4g}, the root of the mean squared difference; yours is "
                     f"{value:.4g}, {value / due:.3g} times as much.")
+
+
+def _explain_distance(learner, value, error, name):
+    """What a number that is no rms distance may be: asked of pictures that are brighter, or put in another order."""
+    picture = learner.draw(*error.shape)
+    if abs(_parts(learner, picture, picture + 0.5, picture + 0.5)[0]) < 1e-4:
+        raise Wrong("A picture that is a little brighter everywhere counts as no error: a mean is taken away, as for a "
+                    "standard deviation. It is the differences themselves that are squared.")
+    turned = picture.flip(0)
+    if abs(_parts(learner, picture, turned, turned)[0]) < 1e-4:
+        raise Wrong("A picture that stands on its head counts as no error: you compare how large the values of each "
+                    "picture are, as a whole. Take the difference pixel by pixel first.")
+    for axes, of in (((2,), "pixel"), ((0, 1), "color"), ((0,), "column"), ((1,), "row"), ((0, 2), "column"),
+                     ((1, 2), "row")):  # fmt: skip
+        if abs(value - float(error.square().mean(axes).sqrt().mean())) < 1e-4:
+            raise Wrong(f"The {name} is {value:.4g}: a root for each {of}, and then the mean of the roots. The root "
+                        "comes last: of the mean over everything.")
+        if abs(value - float(error.square().sum(axes).sqrt().mean())) < 1e-4:
+            raise Wrong(f"The {name} is {value:.4g}, the mean of the distances of each {of}. The root of the mean over "
+                        "all numbers is asked for.")
+    if abs(value - float(error.square().sum(2).mean().sqrt())) < 1e-4:
+        raise Wrong(f"The {name} is {value:.4g}: the three colors are added up, and not averaged. The mean is over all "
+                    "numbers of the picture.")

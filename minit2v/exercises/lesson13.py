@@ -40,6 +40,7 @@ def window_plan(learner):
     for frames, length, context in cases:
         given = f"With {frames} frames, windows of {length} and a context of {context}, "
         windows = _triples(learner(frames, length, context), given)
+        _check_meaning(windows, given)
         _check_lengths(windows, frames, length, given)
         _check_seams(windows, frames, context, given)
         due = [(w.start, w.end, w.known) for w in plan(frames, length, context)]
@@ -80,6 +81,17 @@ def _triples(value, given):
     return windows
 
 
+def _check_meaning(windows, given):
+    """Whether `known` counts something else, or windows know nothing of each other."""
+    made = [0, *(end for _, end, _ in windows[:-1])]
+    if all(known == end - done for (_, end, known), done in zip(windows, made, strict=True)):
+        raise Wrong(f"{given}your third numbers are {', '.join(str(known) for *_, known in windows)}: that is how many "
+                    "frames each window makes. Asked is how many of its first frames are there before.")
+    if len(windows) > 1 and all(start == done for (start, *_), done in zip(windows, made, strict=True)):
+        raise Wrong(f"{given}each window begins where the one before ends, and so knows nothing of it: windows have to "
+                    "overlap, by the context.")
+
+
 def _check_lengths(windows, frames, length, given):
     if windows[0][0] != 0:
         raise Wrong(f"{given}the first window begins at frame {windows[0][0]}, and the clip at frame 0.")
@@ -93,11 +105,11 @@ def _check_lengths(windows, frames, length, given):
     for number, (start, stop, _) in enumerate(windows):
         due = min(length, frames)
         if stop - start > due:
-            raise Wrong(f"{given}window {number} is {stop - start} frames long: longer than the clips of training, "
+            raise Wrong(f"{given}window {number} is {_frames(stop - start)} long: longer than the clips of training, "
                         "and that is what windows are to avoid.")
         if stop - start < due:
-            raise Wrong(f"{given}window {number} is {stop - start} frames long, and all have {due}: a shorter one has "
-                        "less context than it could, and another shape.")
+            raise Wrong(f"{given}window {number} is {_frames(stop - start)} long, and all have {due}: a shorter one "
+                        "has less context than it could, and another shape.")
 
 
 def _check_seams(windows, frames, context, given):
@@ -117,6 +129,15 @@ def _check_seams(windows, frames, context, given):
                         f"the one before by {made - start} frames, and says that it knows {known}.")
         if known < context:
             raise Wrong(f"{given}window {number} knows {_frames(known)}, fewer than the context.")
+    least, length = min((known for *_, known in windows[1:]), default=context), windows[0][1]
+    enough = 1 - (length - frames) // (length - context)
+    if len(windows) > 2 and least > context and least == length - context:
+        raise Wrong(f"{given}windows know {_frames(least)} and make {context}: context and step are exchanged. A "
+                    "window makes length − context frames.")
+    if len(windows) == enough and enough > 2 and least > context:
+        raise Wrong(f"{given}even the window that knows least knows {_frames(least)}. All but the second go on from as "
+                    "many as the context has.")
+    for number, (*_, known) in enumerate(windows[1:], 1):
         if known % 4 != 1:
             raise Wrong(f"{given}window {number} knows {_frames(known)}. The VAE packs 1, 5, 9, … frames into "
                         f"latents: {known} would cut one in two.")
@@ -151,14 +172,14 @@ class Packs:
     ),
 )
 def hand_on(learner):
-    for frames, known, length in ((17, 9, 17), (25, 5, 17), (21, 1, 9), (33, 13, 21)):
+    for frames, known, length in ((25, 5, 33), (17, 9, 17), (21, 1, 9), (33, 13, 21)):
         past, encode = learner.draw(frames, 3, 2, 2), Spy(Packs())
         value = learner(past, encode, known, length)
         given = f"With {frames} frames made, {known} of them to be known in a window of {length}, "
-        _check_asked(learner.logs.get(1, []), past, known, given)
+        _check_asked(learner.logs.get(1, []), past, known, given, value)
         latents, mask = pair(value, ("latents", "mask"))
         f, k = 1 + (length - 1) // 4, 1 + (known - 1) // 4
-        latents = tensor(latents, (f, 3, 2, 2), "fchw", "latents")
+        latents = tensor(latents, (f, 3, 2, 2), "fchw", "tensor of latents")
         _check_mask(mask, f, k, known, given)
         due = Packs()(past[-known:].double())
         found = latents[:k]
@@ -171,8 +192,8 @@ def hand_on(learner):
     return "The last frames, encoded as a clip of their own, stand at the beginning, and the mask says how many."
 
 
-def _check_asked(asked, past, known, given):
-    """With which frames the encoder was called."""
+def _check_asked(asked, past, known, given, value):
+    """With which frames the encoder was called. value: what came back, in which some of its latents may stand."""
     if not asked:
         raise Wrong("You never call `encode`: the denoiser works on latents, and what is handed on are frames.")
     if not all(len(entry) == 1 and isinstance(entry[0], torch.Tensor) and entry[0].dim() == 4 for entry in asked):
@@ -181,7 +202,13 @@ def _check_asked(asked, past, known, given):
     if len(asked) > 1 and sum(sizes) == known:
         raise Wrong(f"{given}you call `encode` {len(asked)} times, for pieces of {sizes[0]}: every first frame of a "
                     "piece becomes a latent of its own. Encode the known frames together.")
-    clip = asked[-1][0]
+    clip, k = asked[-1][0], 1 + (known - 1) // 4
+    first = value[0] if isinstance(value, tuple | list) and value else None
+    if len(clip) > known and isinstance(first, torch.Tensor) and len(first) >= k:
+        begins = Packs()(clip)[:k]
+        if first[:k].shape == begins.shape and near(first[:k], begins) and not near(clip[:known], past[-known:]):
+            raise Wrong(f"{given}you encode {_frames(len(clip))} and take the first of their latents: these show "
+                        "frames from before, and not those in which the window begins. Encode the last frames alone.")
     if len(clip) > known and near(clip[-known:], past[-known:]):
         raise Wrong(f"{given}you encode {len(clip)} frames, and the known ones are their last. So their latents start "
                     "mid-stream: the first of them covers four frames, and stands where a latent covers a single "
@@ -190,7 +217,11 @@ def _check_asked(asked, past, known, given):
         raise Wrong(f"{given}you encode {len(clip)} frames: the known ones, and others behind them, which nobody has "
                     "made yet.")
     if len(clip) != known:
-        raise Wrong(f"{given}you encode {_frames(len(clip))}.")
+        last = len(clip) <= len(past) and near(clip, past[-len(clip) :])
+        more = "more" if len(clip) > known else "fewer"
+        which = " (the last ones)" if last else ""
+        raise Wrong(f"{given}you encode {_frames(len(clip))}, {more} than are known{which}. "
+                    f"Exactly the last {known} are handed on.")
     if near(clip, past[:known]) and not near(clip, past[-known:]):
         raise Wrong(f"{given}you encode the first frames that were made. The window goes on from the last.")
     if near(clip, past[-known:].flip(0)) and known > 1:
@@ -213,6 +244,9 @@ def _check_mask(mask, f, k, known, given):
     if torch.equal(mask, due.flip(0)) and not torch.equal(mask, due):
         raise Wrong(f"{given}the mask marks the end of the window. What is known is its beginning.")
     count = int(mask.sum())
+    if mask.all() and f > max(k, known):
+        raise Wrong(f"{given}the mask marks all {f} latent frames: nothing would be left to be made. The first {k} are "
+                    "known.")
     if count == min(known, f) and count != k:
         raise Wrong(f"{given}the mask marks {count} latent frames: it counts pixel frames. {known} frames are {k} "
                     f"latent{'s' if k > 1 else ''}, since all but the first cover four.")
@@ -239,7 +273,7 @@ def blend(learner):
     for b, f1, f2, overlap in ((2, 7, 8, 3), (1, 5, 5, 1), (3, 9, 6, 5), (2, 4, 6, 4)):
         first, second = learner.draw(b, f1, 40), learner.draw(b, f2, 40)
         y = tensor(learner(first, second, overlap), (b, f1 + f2 - overlap, 40), "bfd")
-        shares = torch.stack([_shares(y[i], first[i], second[i]) for i in range(b)])  # (b, out, f1 + f2)
+        shares = torch.stack([_shares(y[i], first[i], second[i], overlap) for i in range(b)])  # (b, out, f1 + f2)
         given = f"With windows of {f1} and {f2} frames that share {overlap}, "
         _check_where(shares, f1, f2, overlap, given)
         _check_ramp(shares, f1, overlap, given)
@@ -249,11 +283,16 @@ def blend(learner):
     return "Weights sum to 1 and rise evenly, and outside of the overlap both windows are as they were."
 
 
-def _shares(y, first, second):
+def _shares(y, first, second, overlap):
     """Of which frames, in which shares, each frame of the result is made: (out, f1 + f2). Raises `Wrong` if of none."""
     basis = torch.cat([first, second]).double()  # (f1 + f2, d)
     shares = torch.linalg.lstsq(basis.T, y.T).solution.T
     if not near(shares @ basis, y, 1e-3):
+        a, b = first[-overlap:].double(), second[:overlap].double()
+        weight = (y[len(first) - overlap : len(first)] - a) / (b - a)  # (overlap, d), if every channel had its own
+        if near(weight, weight[:1].expand_as(weight), 1e-2):
+            raise Wrong("In the overlap, the weights differ from channel to channel, and are the same in every frame: "
+                        "the ramp lies along the wrong axis. It runs along the frames; give it an axis for d.")
         raise Wrong("Some frames of the result are no mixture of frames that you were given, within their own clip. "
                     "Is something added, or are clips of the batch mixed?")
     return torch.where(shares.abs() < 1e-4, 0.0, shares)
@@ -361,9 +400,18 @@ def _check_probes(learner, position, camera, zoom, middle):
                         "the screen. x goes to the right and y down in both.")
     if near(plain, p.flip(1) + m) or near(plain, p.flip(1) + m.flip(0)):
         raise Wrong("x and y are exchanged.")
+    if near(plain, p + m.flip(0)):
+        raise Wrong("The x and y of the middle are exchanged.")
+    if near(plain, plain.round(), 1e-7) and bool(((plain - p - m).abs() < 1).all()):
+        raise Wrong("Your places are rounded to whole px: what moves slowly would jump. Leave them as they are.")
     if not near(plain, p + m):
         raise Wrong("With a camera that rests at the origin and zoom 1, the picture is the world, moved so that the "
                     "origin stands in the middle; yours shows something else.")
+    away = torch.zeros_like(p)
+    away[1:] = 5 * m  # frame 0 in the middle of the picture, the others out of view
+    if near(plain, p + m) and not near(learner(away.float(), rest, one, middle), away + m):
+        raise Wrong("Objects outside of the picture are seen elsewhere than where they are, at its edge perhaps. What "
+                    "is out of view has a place, too: it comes into view from there.")
     panned = tensor(learner(position, camera, one, middle), p.shape, "fd")
     if near(panned, p + c + m):
         raise Wrong("Your ground runs along with the pan: when the camera goes right, things have to go left on the "
@@ -374,6 +422,11 @@ def _check_probes(learner, position, camera, zoom, middle):
     for frame in range(len(c)):
         if near(panned, p - c[frame] + m) and not near(panned, p - c + m):
             raise Wrong(f"All frames are seen from where the camera was in frame {frame}: the pan is lost.")
+    if near(panned, p + m):
+        raise Wrong("The camera has no effect: wherever it looks, everything is seen at the same place.")
+    if near(panned, p - c + c[0] + m):
+        raise Wrong("Your camera is measured from where it begins. It is where the camera looks, in the world: one "
+                    "that rests away from the origin sees everything moved, too.")
     if not near(panned, p - c + m):
         raise Wrong("With zoom 1, an object stands at its position, minus the camera, plus the middle; yours does not.")
     z = zoom.double()[:, None]
@@ -392,6 +445,11 @@ def _check_probes(learner, position, camera, zoom, middle):
         raise Wrong("Your zoom works the wrong way: a push in makes things smaller and draws them to the middle.")
     if near(zoomed, p + m):
         raise Wrong("The zoom has no effect at all: is it left out?")
+    for axis, name in enumerate("xy"):
+        alone = torch.ones_like(p)
+        alone[:, axis] = z[:, 0]
+        if near(zoomed, p * alone + m):
+            raise Wrong(f"Only {name} is zoomed. A zoom makes everything larger in both directions.")
     for frame in range(len(z)):
         if near(zoomed, p * z[frame] + m):
             raise Wrong(f"All frames are zoomed as frame {frame} is.")

@@ -14,11 +14,17 @@ class Field:
         return 0.3 * x + wave * (1 + float(sigma)) + 0.2 * float(sigma) ** 2
 
 
-class Same:
-    """A velocity that is 1 everywhere."""
+class Numbered:
+    """A velocity that says which call it comes from: call n is 1 at place n of each clip, and 0 everywhere else."""
+
+    def __init__(self):
+        self.calls = 0
 
     def __call__(self, x, sigma):
-        return torch.ones_like(x)
+        velocity = torch.zeros_like(x).flatten(1)
+        velocity[:, self.calls % velocity.shape[1]] = 1.0
+        self.calls += 1
+        return velocity.view(x.shape)
 
 
 def asked_of(learner, argument: int = 0) -> list:
@@ -70,78 +76,111 @@ def plug_cache(fn):
 def sample_with_cache(learner):
     noise, schedule = learner.draw(2, 3, 4), torch.tensor([1.0, 0.9, 0.75, 0.55, 0.3, 0.1, 0.0])
     due = (0, 1, 3, 4)
-    _check_walk(learner, noise, schedule, due)
-    y = tensor(learner(Spy(Field()), noise, schedule, due), noise.shape, "bnd")
+    y = tensor(learner(Spy(Numbered()), noise, schedule, due), noise.shape, "bnd")
     asked = asked_of(learner)
     _check_calls(asked, schedule, due)
-    path = _path(noise, schedule, due)
-    for (x, _), i in zip(asked, due, strict=True):
-        if not near(x, path[i]):
-            where = "the noise itself" if near(x, noise) else "another x than the one that has been reached"
-            raise Wrong(f"In step {i} you ask for the velocity at {where}: x has to move on in every step, also in "
-                        "those that are not due.")
-    compare(y, path[-1], "bnd")
+    _check_walk([x.double() - noise.double() for x, _ in asked] + [y - noise.double()], schedule.double(), due)
     again = tensor(learner(Spy(Field()), noise + 1, schedule, due), noise.shape, "bnd")
-    if len(asked_of(learner)) != len(due) or not near(again, _path(noise + 1, schedule, due)[-1]):
+    if len(asked_of(learner)) != len(due):
         raise Wrong("The first clip is right, and the one after it is not: something is kept from the last clip. Each "
                     "call has to begin with an empty cache.")
+    compare(again, _path(noise + 1, schedule, due), "bnd")
     _check_first(learner, noise, schedule)
     return "Every step walks, and only those that are due call the network."
 
 
 def _path(noise, schedule, due):
-    """All points of the right walk, in float64."""
-    x, kept, points = noise.double(), None, [noise.double()]
+    """The end of the right walk, in float64."""
+    x, kept = noise.double(), None
     for i, (here, there) in enumerate(zip(schedule.double()[:-1], schedule.double()[1:], strict=True)):
         if kept is None or i in due:
             kept = Field()(x, here)
         x = x + (there - here) * kept
-        points.append(x)
-    return points
+    return x
 
 
-def _check_walk(learner, noise, schedule, due):
-    """Where the velocity is 1 everywhere, one has to arrive 1 below the noise, whatever is skipped."""
-    y = tensor(learner(Spy(Same()), noise, schedule, due), noise.shape, "bnd")
-    went = (noise.double() - y).mean()
-    if near(y, noise.double() - 1, 1e-3):
+def _check_walk(ways, schedule, due):
+    """How far it went along each velocity: ways are x - noise at every call, and at the end, of `Numbered` velocities.
+
+    Place n of a way says how far it went along the velocity of call n. Raises `Wrong` for the first that is not right.
+    """
+    runs = [range(i, j) for i, j in zip(due, (*due[1:], len(schedule) - 1), strict=True)]  # of steps, one per velocity
+    step = schedule.diff()
+    if any(near(way, torch.zeros_like(way)) for way in ways[1:-1]):
+        raise Wrong(f"In step {due[1]} you ask for the velocity at the noise itself: x has to move on in every step, "
+                    "also in those that are not due.")
+    table = torch.stack([way.flatten(1)[0, : len(due)] for way in ways]).diff(dim=0)  # (run, velocity)
+    for k, j in (table.abs() > 1e-4).nonzero().tolist():
+        if j != k:
+            raise Wrong(f"In the steps from {runs[k][0]} to {runs[k][-1]} you walk along the velocity of step {due[j]} "
+                        "as well: the *last* velocity is taken again, as it is, not mixed with others before it.")
+    went, wanted = table.diagonal(), torch.stack([step[run].sum() for run in runs])
+    if near(went, wanted):
         return
-    told = "Where the velocity is 1 everywhere, the walk from level 1 to level 0 takes 1 away from the noise, " \
-           "whatever " \
-           "is skipped."
-    alone = sum(float(schedule[i] - schedule[i + 1]) for i in due)
-    if near(went, alone, 1e-3):
-        raise Wrong(f"{told} Yours takes {float(went):.2f} away: just as far as the steps lead that are due. In the "
-                    "others, you stand still instead of walking on with the velocity that is kept.")
-    if near(went, -1.0, 1e-3):
-        raise Wrong(f"{told} Yours adds 1: it walks in the wrong direction. The step is schedule[i + 1] − schedule[i], "
-                    "which is negative.")
-    raise Wrong(f"{told} Yours takes {float(went):.3g} away: the steps do not have the lengths that the schedule says.")
+    for other, told in (
+        (-wanted, "You walk in the wrong direction, from level 0 to level 1 and beyond. The step is schedule[i + 1] − "
+                  "schedule[i], which is negative."),
+        (torch.stack([step[run[0]] for run in runs]),
+         "You go just as far as the steps lead that are due. In the others you stand still instead of walking on with "
+         "the velocity that is kept."),
+        (torch.stack([len(run) * step[run[0]] for run in runs]),
+         "A step that is skipped is as long in yours as the one before it. Keep the velocity, not the way: every step "
+         "has a length of its own."),
+        (torch.stack([step[run[-1]] for run in runs]),
+         "In a step that is skipped you begin again where the network was asked last, and what has been walked since "
+         "is lost. Walk on from where x is."),
+        (torch.stack([wanted.new_tensor(-len(run) / len(step)) for run in runs]),
+         "All your steps are equally long. The schedule says how long each is: schedule[i + 1] − schedule[i]."),
+    ):
+        if near(went, other):
+            raise Wrong(told)
+    if near(went[:-1], wanted[:-1]) and near(went[-1], wanted[-1] - step[-1]):
+        raise Wrong(f"The last step is not walked: {len(schedule)} noise levels are {len(step)} steps, and you end at "
+                    f"level {float(schedule[-2]):g}.")
+    k = int((went - wanted).abs().argmax())
+    single = [i for i, run in enumerate(runs) if len(run) == 1]
+    why = " Steps that are due are right. In the others the velocity has to be taken again as it is, for the length " \
+          "of that step." if near(went[single], wanted[single]) else ""
+    raise Wrong(f"Along the velocity of step {due[k]} you go {_along(runs[k], schedule)} by {float(went[k]):.3g}, and "
+                f"that is {float(wanted[k]):.3g}.{why}")
+
+
+def _along(run, schedule):
+    return f"from level {float(schedule[run[0]]):g} to {float(schedule[run[-1] + 1]):g}"
 
 
 def _check_calls(asked, schedule, due):
-    steps = len(schedule) - 1
+    """How often, and at which levels, the network was called."""
+    steps, levels = len(schedule) - 1, [level for _, level in asked]
     if len(asked) == steps:
         raise Wrong(f"The network is called in all {steps} steps: nothing is saved. In steps that are not due, the "
-                    "last "
-                    "velocity is taken again.")
-    if len(asked) == steps - len(due):
-        wanted = [float(schedule[i]) for i in range(steps) if i not in due]
-        if near(torch.tensor([s for _, s in asked]), torch.tensor(wanted), 1e-3):
-            raise Wrong("You call the network in the steps that are not due, and skip those that are: the condition is "
-                        "turned round.")
-    if len(asked) != len(due):
-        raise Wrong(f"With due = {due} the network has to be called {len(due)} times, and yours calls it {len(asked)} "
-                    "times.")
-    found, wanted = [s for _, s in asked], [float(schedule[i]) for i in due]
-    if near(torch.tensor(found), torch.tensor(wanted), 1e-4):
-        return
-    if near(torch.tensor(found), torch.tensor([float(schedule[i + 1]) for i in due]), 1e-4):
+                    "last velocity is taken again.")
+    told_as = torch.tensor(levels) if len(levels) == len(due) else torch.zeros(len(due))
+    if near(told_as, schedule[[i + 1 for i in due]]):
         raise Wrong("You tell the network the noise level at the end of the step. x is still at its beginning, so it "
-                    "has "
-                    "to be schedule[i].")
-    raise Wrong(f"The network is asked at the levels {levels_said(found)}, and those of the steps that are due are "
-                f"{levels_said(wanted)}.")
+                    "has to be schedule[i].")
+    if near(told_as, torch.tensor(due)):
+        raise Wrong("You tell the network the number of the step. It wants the noise level: schedule[i].")
+    called = [i for level in levels for i in range(steps) if abs(float(schedule[i]) - level) < 1e-4]
+    if len(called) < len(levels):
+        raise Wrong(f"The network is asked at the levels {levels_said(levels)}, and those of the steps that are due "
+                    f"are {levels_said([float(schedule[i]) for i in due])}.")
+    if called == list(due):
+        return
+    told = f"With due = {due}, you call the network in step{'s' if len(called) != 1 else ''} {_steps(called)}"
+    if called == [0]:
+        raise Wrong(f"{told}: what is kept is kept for ever. In every step that is due, ask anew.")
+    if not (set(called) - {0}) & set(due):
+        raise Wrong(f"{told}: the condition is turned round. It is called where a step is due, and in no other.")
+    if set(called) - {0} == {i + 1 for i in due if i} - {steps}:
+        raise Wrong(f"{told}: one step late. Ask first, and then walk along the new velocity.")
+    if set(called) < set(due):
+        raise Wrong(f"{told}: step {_steps(sorted(set(due) - set(called)))} is due as well.")
+    raise Wrong(f"{told}: it does not go by `due`.")
+
+
+def _steps(numbers):
+    return ", ".join(map(str, numbers)) or "none"
 
 
 def _check_first(learner, noise, schedule):
@@ -151,7 +190,7 @@ def _check_first(learner, noise, schedule):
         y = tensor(learner(Spy(Field()), noise, schedule, (2, 3)), noise.shape, "bnd")
     except Wrong as found:
         raise Wrong(f"{told} {found}") from None
-    if not near(y, _path(noise, schedule, (2, 3))[-1]):
+    if not near(y, _path(noise, schedule, (2, 3))):
         raise Wrong(f"{told} Yours goes on with something else.")
 
 
@@ -172,23 +211,72 @@ def _check_first(learner, noise, schedule):
     ),
 )
 def batched(learner):
-    _check_clock(learner, "computing", dict(flops=6.0, weights=0.0, moved=0.0, speed=2.0, bandwidth=5.0), 0.0, 3.0)
-    _check_clock(learner, "fetching", dict(flops=0.0, weights=8.0, moved=2.0, speed=3.0, bandwidth=4.0), 2.0, 0.5)
-    for given in ((6.0, 30.0, 1.0, 1, 2.0, 3.0), (6.0, 30.0, 1.0, 4, 2.0, 3.0), (1.0, 80.0, 2.0, 8, 10.0, 4.0)):
-        flops, weights, moved, batch, speed, bandwidth = given
-        computing, fetching = batch * flops / speed, (weights + batch * moved) / bandwidth
-        seconds, clips = (number(each) for each in pair(learner(*given), ("seconds", "clips per second")))
+    cases = [(6.1, 30.0, 1.0, 1, 2.0, 3.0), (6.1, 30.0, 1.0, 4, 2.0, 3.0), (1.0, 80.0, 2.0, 8, 10.0, 4.0),
+             (9.0, 1.0, 0.1, 3, 2.0, 5.0)]  # fmt: skip
+    found = [_answered(learner, given) for given in cases]
+    _check_meaning(found, cases)
+    _check_clock(learner, "computing", dict(flops=6.0, weights=TINY, moved=TINY, speed=2.0, bandwidth=5.0), 0.0, 3.0)
+    _check_clock(learner, "fetching", dict(flops=TINY, weights=8.0, moved=2.0, speed=3.0, bandwidth=4.0), 2.0, 0.5)
+    for given, (seconds, clips) in zip(cases, found, strict=True):
+        computing, fetching = _clocks(*given)
         if not near(seconds, max(computing, fetching), 1e-6):
-            others = {computing + fetching: "both clocks added up. They run at the same time: the slower one decides",
-                      computing: "computing alone. Here fetching takes longer, and a pass waits for the slower one",
-                      fetching: "fetching alone. Here computing takes longer, and a pass waits for the slower one",
-                      max(computing, fetching) / batch: "the time for each clip. Asked is when the pass is done"}
-            why = next((text for value, text in others.items() if near(seconds, value, 1e-6)), "neither of the two")
-            raise Wrong(f"Computing takes {computing:.4g} s and fetching {fetching:.4g} s, and you say {seconds:.4g} "
-                        "s: "
-                        f"{why}.")
-        _check_clips(clips, batch, seconds)
+            why = ". Which of the two is slower depends on the batch" if near(seconds, min(_clocks(*given))) else ""
+            raise Wrong(f"Computing takes {computing:.4g} s and fetching {fetching:.4g} s, so the pass is done after "
+                        f"{max(computing, fetching):.4g} s, and you say {seconds:.4g} s{why}.")
+        _check_clips(clips, given, seconds)
     return "The weights are fetched once: that is all that a batch can save, and only where fetching decides."
+
+
+TINY = 1e-9  # not 0: who asks which of the two is slower may well divide by one of them
+
+
+def _answered(learner, given):
+    values = pair(learner(*given), ("seconds", "clips per second"))
+    return tuple(float(number(each, name)) for each, name in zip(values, ("time", "throughput"), strict=True))
+
+
+def _clocks(flops, weights, moved, batch, speed, bandwidth):
+    return batch * flops / speed, (weights + batch * moved) / bandwidth
+
+
+def _check_meaning(found, cases):
+    """Whether the first numbers are something else that can be said of the same clocks, in all cases."""
+    due = [max(_clocks(*given)) for given in cases]
+    seconds, clips = zip(*found, strict=True)
+    if _alike(seconds, due):
+        return
+    batches = [given[3] for given in cases]
+    if _alike(clips, due):
+        raise Wrong("The two numbers are exchanged: first the seconds until the pass is done, then clips per second.")
+    exchanged = [(f, w, m, n, bandwidth, speed) for f, w, m, n, speed, bandwidth in cases]
+    upside_down = [(f, w, m, n, 1 / speed, 1 / bandwidth) for f, w, m, n, speed, bandwidth in cases]
+    for other, told in (
+        ([sum(_clocks(*given)) for given in cases], "Both clocks are added up. They run at the same time: the pass is "
+                                                    "done when the slower one is."),
+        ([min(_clocks(*given)) for given in cases], "You take the faster of the two clocks. A pass waits for the "
+                                                    "slower one."),
+        ([_clocks(*given)[0] for given in cases], "You count computing alone. Where fetching takes longer, the pass "
+                                                  "waits for it."),
+        ([_clocks(*given)[1] for given in cases], "You count fetching alone. Where computing takes longer, the pass "
+                                                  "waits for it."),
+        ([s / n for s, n in zip(due, batches, strict=True)], "The first number is the time for each clip. Asked is "
+                                                             "when the pass is done, and with it all of its clips."),
+        ([s * n for s, n in zip(due, batches, strict=True)], "The first number is the time of the pass, multiplied by "
+                                                             "the batch: the clips are in one pass, and not in a row."),
+        ([n / s for s, n in zip(due, batches, strict=True)], "The first number is the throughput, clips per second. "
+                                                             "Asked first is when the pass is done, in seconds."),
+        ([max(_clocks(*given)) for given in exchanged], "`speed` and `bandwidth` are exchanged: FLOPs are done at "
+                                                        "`speed`, bytes come at `bandwidth`."),
+        ([max(_clocks(*given)) for given in upside_down], "You multiply by `speed` and `bandwidth`. They are amounts "
+                                                          "per second: a time is the amount, divided by them."),
+        ([s // 1 for s in due], "The seconds are rounded down to whole ones: `//` throws the rest away. Divide by /."),
+    ):  # fmt: skip
+        if _alike(seconds, other):
+            raise Wrong(told)
+
+
+def _alike(found, due):
+    return near(torch.tensor(found, dtype=torch.float64), torch.tensor(due, dtype=torch.float64), 1e-6)
 
 
 def _check_clock(learner, name, sizes, fixed, each):
@@ -212,11 +300,15 @@ def _check_clock(learner, name, sizes, fixed, each):
         raise Wrong(f"Fetching {sizes['weights']:g} bytes of weights at {sizes['bandwidth']:g} a second takes "
                     f"{fixed:g} s "
                     f"for any batch, and in yours it takes {start:.4g} s.")
+    if name == "fetching" and near(found[0], fixed + each, 1e-6) and found[1] < fixed + each:
+        raise Wrong("The weights are divided by the batch: with more clips they take less time to fetch. All of them "
+                    "are fetched in every pass, once, however many clips there are.")
     raise Wrong(f"Where only {name} counts, a batch of n has to take {fixed:g} + {each:g} · n seconds, and yours takes "
                 f"{start:.4g} + {slope:.4g} · n.")
 
 
-def _check_clips(clips, batch, seconds):
+def _check_clips(clips, given, seconds):
+    batch = given[3]
     if near(clips, batch / seconds, 1e-6):
         return
     if near(clips, 1 / seconds, 1e-6):
@@ -224,9 +316,15 @@ def _check_clips(clips, batch, seconds):
     if near(clips, seconds / batch, 1e-6):
         raise Wrong("The second number is the time for each clip. Asked is the throughput: how many clips there are in "
                     "a second.")
-    raise Wrong(f"A batch of {batch} is done after {seconds:.4g} s: that makes {batch / seconds:.4g} clips a second, "
-                "and "
-                f"you say {clips:.4g}.")
+    told = f"A batch of {batch} is done after {seconds:.4g} s: that makes {batch / seconds:.4g} clips a second, and " \
+           f"you say {clips:.4g}"
+    for clock, name in zip(_clocks(*given), ("computing", "fetching"), strict=True):
+        if near(clips, batch / clock, 1e-6):
+            raise Wrong(f"{told}: that goes by the clock of {name} alone. The next batch begins when the slower of "
+                        "the two is done.")
+    if near(clips, batch * seconds, 1e-6):
+        raise Wrong(f"{told}: multiplied by the seconds, and not divided.")
+    raise Wrong(f"{told}.")
 
 
 # ---- two steps in one --------------------------------------------------------------------------------------------
@@ -314,6 +412,25 @@ def _explain_student(y, x, half, first, second, share, levels):
     if near(abs(a + b), here - there, 1e-3):
         raise Wrong(f"You return the way from x to the teacher's end. A velocity is that way, divided by there − here. "
                     f"{told}")
+    first_way, second_way, whole = (a * (there - here), b * (there - here), there - here)  # along each velocity
+    if abs(a) < 1e-3 or abs(b) < 1e-3:
+        which, end = ("first", "begins at x") if abs(a) < 1e-3 else ("second", "ends where the second step does")
+        raise Wrong(f"The {which} step is missing in the result: the way that is asked for {end}. {told}")
+    if near(a / b, share / (1 - share), 1e-3):
+        divisor = whole / (a + b)
+        names = {middle - here: "that is the first step alone", there - middle: "that is the second step alone",
+                 -here: "that would be the way down to level 0"}  # fmt: skip
+        why = next((f": {words}" for value, words in names.items() if abs(value - divisor) < 1e-3), "")
+        raise Wrong(f"The way from x to the teacher's end is right, and divided by {divisor:.3g}{why}. One step of the "
+                    f"student is there − here, {whole:.3g}. {told}")
+    if abs(a - b) < 1e-3:
+        raise Wrong(f"Both velocities count the same, and the two steps are not equally long. {told}")
+    if abs(second_way - whole) < 1e-3:
+        raise Wrong(f"The second step goes all the way from `here` to `there`. It begins at `middle`: there − middle. "
+                    f"{told}")
+    if abs(first_way - whole) < 1e-3:
+        raise Wrong(f"The first step goes all the way from `here` to `there`. It ends at `middle`: middle − here. "
+                    f"{told}")
     raise Wrong(f"The two velocities have the wrong weights. {told}")
 
 
@@ -333,9 +450,7 @@ def _explain_student(y, x, half, first, second, share, levels):
 def merge(learner):
     for shares, n, d in ((2, 5, 4), (3, 4, 6), (4, 4, 4)):
         answers, said = learner.draw(shares, n, d), learner.draw(shares, n)
-        one = learner(answers[:1], said[:1])
-        if not near(tensor(one, (n, d), "nd"), answers[0]):
-            raise Wrong("With one share only, its answer has to come back as it is, whatever was said.")
+        _check_one(learner, answers[:1], said[:1])
         _check_weights(learner, answers, said)
         y = tensor(learner(answers, said), (n, d), "nd")
         compare(y, _merged(answers, said), "nd")
@@ -345,6 +460,23 @@ def merge(learner):
 
 def _merged(answers, said):
     return (said.double().softmax(dim=0)[..., None] * answers.double()).sum(dim=0)
+
+
+def _check_one(learner, answers, said):
+    """One share only: its answer has to come back."""
+    y = tensor(learner(answers, said), answers.shape[1:], "nd")
+    if near(y, answers[0]):
+        return
+    told = "With one share only, its answer has to come back as it is, whatever was said"
+    found = mixture(y, {"it": answers[0]}, groups=1)
+    if found is None:
+        raise Wrong(f"{told}.")
+    weight = found["it"]
+    if near(weight.sum(), 1.0, 1e-3):
+        raise Wrong(f"{told}. In yours the weights sum to 1 over the queries. What one query takes from all shares "
+                    "has to: that is the first axis of `said`.")
+    raise Wrong(f"{told}; for query 0 it comes back times {float(weight[0]):.3g}: the weights of one query do not sum "
+                "to 1 over the shares.")
 
 
 def _check_weights(learner, answers, said):
@@ -363,13 +495,16 @@ def _check_weights(learner, answers, said):
     if d < shares:
         return
     found = mixture(y, {str(i): answers[i] for i in range(shares)}, groups=1)
+    if found is not None and near(torch.stack(list(found.values())), torch.full_like(said, 1 / shares), 1e-3):
+        raise Wrong("A plain mean: every share counts the same, however much was said in it.")
+    if near(tensor(learner(answers, said.flip(0)), (n, d), "nd"), y):
+        raise Wrong("`said` plays no part: when the shares say as much as others did, the result is the same.")
     if found is None:
-        return
+        raise Wrong("The merged answer to a query is no mixture of the shares' answers to it: each share has one "
+                    "weight, for all channels of its answer.")
     weight, due = torch.stack(list(found.values())), said.double().softmax(dim=0)  # (shares, n)
     if near(weight, due, 1e-3):
         return
-    if near(weight, torch.full_like(weight, 1 / shares), 1e-3):
-        raise Wrong("A plain mean: every share counts the same, however much was said in it.")
     if near(weight, (-said.double()).softmax(dim=0), 1e-3):
         raise Wrong("The weights are turned round: a share in which much was said counts little.")
     if near(weight, said.double() / said.double().sum(0), 1e-2):
@@ -380,8 +515,31 @@ def _check_weights(learner, answers, said):
                     "for every query, and it has to be used there.")
     if near(weight.amax(0), torch.ones(n), 1e-3):
         raise Wrong("Only the share in which most was said is heard. The others count, too, by how much was said.")
+    if near(weight, due.softmax(dim=0), 1e-3):
+        raise Wrong("The weights go through a softmax twice, and are nearly equal after it. Once is enough.")
+    _explain_weights(weight, said.double())
     rest = "; ".join(f"share {i}: {float(weight[i, 0]):.3f}, due {float(due[i, 0]):.3f}" for i in range(shares))
     raise Wrong(f"The weights of the shares are wrong. For query 0, {rest}.")
+
+
+def _explain_weights(weight, said):
+    """What the relation of the weights to each other tells: weight, said (shares, n). e to said's difference is due."""
+    silent = (weight.abs() < 1e-4).all(dim=1).nonzero().flatten().tolist()
+    if silent:
+        raise Wrong(f"Of {len(said)} shares, number {', '.join(map(str, silent))} (counted from 0) is not heard at "
+                    "all. There may be any number of them.")
+    if not (weight > 0).all():
+        return
+    apart, due = ((each - each[:1])[1:] for each in (weight.log(), said))  # from the first share, (shares - 1, n)
+    factor = float((apart * due).sum() / (due * due).sum())
+    if near(apart, factor * due, 1e-3):
+        base = " (to the base of 2, and not of e)" if abs(factor - 0.6931) < 1e-3 else ""
+        raise Wrong(f"The weights are exponentials, but of {factor:.3g} · said{base}: the scores in it are scaled "
+                    "already. They are exponentials of `said` as it is.")
+    if len(apart) > 1 and near(apart[0], due[0], 1e-3):
+        raise Wrong("The first two shares have the right weights to each other, and a third one has not: when you "
+                    "merge one after the other, what the first two have said together is log(e^a + e^b), and more "
+                    "than either.")
 
 
 def _check_sizes(learner):
@@ -394,6 +552,38 @@ def _check_sizes(learner):
         value = learner(answers, said)
         if isinstance(value, torch.Tensor) and not value.isfinite().all():
             raise Wrong(f"With scores in the hundreds (said reaches {float(said.max()):.0f}), the result is NaN or "
-                        "infinite:"
-                        " an exponential overflows. Take the largest away before you exponentiate.")
+                        f"infinite: {_overflow(learner)}.")
+        _check_shift(learner, answers, said, value)
         compare(value, scores.double().softmax(-1) @ v.double(), "nd", "attention merged from two unequal shares")
+
+
+def _overflow(learner):
+    """Which exponentials get too large, or all of them too small: three small questions."""
+    answers = torch.tensor([[[0.0], [0.0]], [[1.0], [1.0]]])
+    told = "an exponential overflows. Take the largest away before you exponentiate"
+    for said, words in (
+        ([[500.0, 500.0], [499.0, 499.0]], told),
+        ([[500.0, 0.0], [499.0, -1.0]], "the largest of *all* queries is taken away, and where less was said every "
+                                        "exponential is 0: 0 / 0. Take away the largest of each query on its own"),
+        ([[500.0, 500.0], [0.0, 0.0]], "something is taken away before you exponentiate, but not the largest: where "
+                                       "shares are far apart, an exponential still overflows"),
+    ):
+        value = learner(answers, torch.tensor(said))
+        if isinstance(value, torch.Tensor) and not value.isfinite().all():
+            return words
+    return told
+
+
+def _check_shift(learner, answers, said, value):
+    """The same number is added to what all shares said to a query: nothing may change."""
+    for more in (200.0, -200.0):
+        shift = torch.zeros(said.shape[1])
+        shift[-1] = more
+        moved = learner(answers, said + shift)
+        if isinstance(moved, torch.Tensor) and not moved.isfinite().all():
+            raise Wrong(f"When all shares say {abs(more):g} {'more' if more > 0 else 'less'} to a query, the result is "
+                        f"NaN or infinite: {_overflow(learner)}.")
+        if isinstance(moved, torch.Tensor) and moved.shape == value.shape and not near(moved, value, 1e-3):
+            raise Wrong(f"When all shares say {abs(more):g} {'more' if more > 0 else 'less'} to a query, their weights "
+                        "stay the same, and in yours they change: is `said` cut off at some size, or is something "
+                        "added to the sum by which is divided? What counts is the difference between shares.")

@@ -282,7 +282,7 @@ def the_last_frame(source, frames):
     return y
 
 
-@wrong("12.3", "channels where")
+@wrong("12.3", "mask is missing")
 def without_a_mask_channel(source, frames):
     return repeat(source, "b c h w -> b f c h w", f=frames).clone()
 
@@ -382,7 +382,7 @@ def squeezed(picture, height, width, fit):
     return whole[0].permute(1, 2, 0)
 
 
-@wrong("12.4", "which is not")
+@wrong("12.4", "height and width are exchanged")
 def as_if_height_were_width(picture, height, width, fit):
     return with_limits(picture, width, height, fit)
 

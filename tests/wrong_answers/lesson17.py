@@ -190,6 +190,6 @@ def x_alone(position, tracks):
     return residuals(position[:, :1], {name: track[:, :1] for name, track in tracks.items()})
 
 
-@wrong("17.2", "another frame's, or a median")
+@wrong("17.2", "the place of frame 8")
 def from_the_last_frame(position, tracks):
     return residuals(position, tracks, lambda path: path[-1])

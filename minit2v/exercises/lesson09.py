@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from minit2v.exercises.judging import Spy, Wrong, compare, near, pair, tensor
+from minit2v.exercises.judging import Spy, Wrong, compare, in_words, mixture, near, pair, tensor
 from minit2v.exercises.registry import task
 
 # ---- a silent start ----------------------------------------------------------------------------------------------
@@ -102,7 +102,8 @@ def _check_waking(first, last, x, target):
     ),
 )
 def temporal_conv(learner):
-    for (b, f, c, h, w), out, k in (((2, 7, 3, 2, 4), 4, 3), ((3, 5, 3, 3, 3), 3, 3), ((1, 6, 2, 3, 2), 5, 5)):
+    for (b, f, c, h, w), out, k in (((2, 7, 3, 2, 4), 3, 3), ((2, 7, 3, 2, 4), 4, 3), ((3, 5, 3, 3, 3), 3, 3),
+                                    ((1, 6, 2, 3, 2), 5, 5)):  # fmt: skip
         x, weight, bias = learner.draw(b, f, c, h, w), learner.draw(out, c, k), learner.draw(out)
         shape = (b, f, out, h, w)
         y = _of_shape(learner(x, weight, bias), shape, k)
@@ -154,13 +155,21 @@ def _check_who_hears(learner, x, weight, bias, before):
     moved, told = moves(clip, frame), f"When one place of frame {frame} is disturbed,"
     if moved[:clip].any():
         raise Wrong(f"{told} other clips of the batch hear of it: clips got mixed.")
-    if b > 1 and (moves(0, f - 1)[1:].any() or moves(clip, 0)[:clip].any()):
+    spilt = [moves(0, f - 1), moves(clip, 0)] if b > 1 else []
+    if any(each[1 - i :][: b - 1, half : f - half].any() for i, each in enumerate(spilt)):
+        raise Wrong(f"When frame {f - 1} of the first clip is disturbed, or frame 0 of the last one, frames in the "
+                    "midst of other clips hear of it: clips got mixed. Axes that were folded together come apart in "
+                    "the same order.")
+    if spilt and (spilt[0][1:].any() or spilt[1][:clip].any()):
         raise Wrong("The end of one clip hears of the beginning of the next: they were put in one row. Other clips of "
                     "the batch are none of its business, and beyond its ends lie zeros.")
     places = moved[clip].any(dim=0)
     if int(places.sum()) != 1 or not places[row, column]:
         if not places.any():
             raise Wrong(f"{told} nothing moves at all.")
+        if int(places.sum()) == 1:
+            raise Wrong(f"{told} another place moves, and not its own: rows and columns got mixed. Axes that were "
+                        "folded together come apart in the same order.")
         raise Wrong(f"{told} {_count(int(places.sum()))} of {h * w} move, and only its own may: a kernel along time "
                     "has no width and no height. Either it runs along another axis, or the axes were reshaped where "
                     "they must be moved.")
@@ -212,6 +221,10 @@ def _check_taps(learner, x, weight):
                     "because there are as many of both.")
     if near(read[..., seen], read[..., seen[:1]].expand(-1, -1, len(seen))):
         raise Wrong("All taps count the same: each frame around has to meet a tap of its own.")
+    factor = float((read * weight)[..., seen].sum() / weight[..., seen].square().sum())
+    if near(read[..., seen], factor * weight[..., seen], 1e-3):
+        raise Wrong(f"Every tap counts {factor:.3g} times as much as its weight says: the frames around are summed up, "
+                    "each with its tap, and nothing is divided or multiplied.")
     raise Wrong("The frames around are heard, but not through their own taps: frame t + j − k // 2 belongs to "
                 "`weight[:, :, j]`.")
 
@@ -247,7 +260,9 @@ def temporal_attention(learner):
         table = learner.draw(2 * far + 1)
         y = tensor(learner(q, k, v, table), v.shape, "bfhwd")
         _check_place(learner, q, k, v, table, y)
+        _check_effect(learner, q, k, table)
         _check_table(_weights(learner, 0 * q, 0 * k, table), table, far, d)
+        _check_own(learner, q, k, 0 * table)
         _check_scores(_weights(learner, q, k, 0 * table), q, k)
         compare(y, _attended(q, k, v, table), "bfhwd")
     return "Every place looks along its own time, and what counts is how many frames lie between."
@@ -263,9 +278,10 @@ def _mixed(q, k, table):
     return (scores + _relative(table.double(), q.shape[1])).softmax(dim=-1)
 
 
-def _relative(table, f):
+def _relative(table, f, late=0):
+    """The table's entries (query, key); late: by how much a distance is taken for a larger one."""
     far, t = len(table) // 2, torch.arange(f)
-    return table[(t[None, :] - t[:, None]).clamp(-far, far) + far]  # (query, key)
+    return table[(t[None, :] - t[:, None] + late).clamp(-far, far) + far]  # (query, key)
 
 
 def _weights(learner, q, k, table):
@@ -306,6 +322,29 @@ def _check_place(learner, q, k, v, table, before):
                     "masked here, neither the future nor what the table does not reach.")
 
 
+def _check_effect(learner, q, k, table):
+    """Whether the table is heard where all scores are 0, and where all are 1."""
+    f, d = q.shape[1], q.shape[-1]
+    silent = _weights(learner, 0 * q, 0 * k, table)
+    if not near(silent, torch.full_like(silent, 1 / f)):
+        return
+    loud = _weights(learner, torch.ones_like(q) / d**0.5, torch.ones_like(k), table)
+    if not near(loud, torch.full_like(loud, 1 / f)):
+        raise Wrong("The table has no effect where the scores are 0, and has one where they are not: it is multiplied. "
+                    "It has to be added to the scores.")
+    raise Wrong("The table has no effect: with queries and keys of 0, all frames count the same.")
+
+
+def _check_own(learner, q, k, table):
+    """Disturbs the queries and keys of one place: the weights of another must stay."""
+    before = _weights(learner, q, k, table)
+    for name, other in (("queries", (q.clone(), k)), ("keys", (q, k.clone()))):
+        other[name == "keys"][:, :, 0, -1] += 1.0
+        if not near(_weights(learner, *other, table), before):
+            raise Wrong(f"When the {name} of one place are disturbed, the weights of another move. Every place is a "
+                        "sequence of its own, with weights of its own: only its channels are summed up in the scores.")
+
+
 def _check_table(found, table, far, d):
     """With queries and keys of 0, the weights come from the table alone: found (b, query, key)."""
     f = found.shape[1]
@@ -313,8 +352,9 @@ def _check_table(found, table, far, d):
     if near(found, due):
         return
     _check_sums(found)
-    if near(found, torch.full_like(found, 1 / f)):
-        raise Wrong("The table has no effect: with queries and keys of 0, all frames count the same.")
+    if f > 2 and near(found, found[:, :1].expand_as(found)):
+        raise Wrong("All queries get the same number for a key: your table goes by the key's own frame. It goes by the "
+                    "distance, key frame minus query frame.")
     if _unsigned(found[0]):
         raise Wrong("The distance is taken without its sign: one frame earlier and one frame later have entries of "
                     "their own.")
@@ -328,6 +368,10 @@ def _check_table(found, table, far, d):
     ):
         if near(found, _relative(other.double(), f).softmax(dim=-1).expand_as(found)):
             raise Wrong(told)
+    for late in (1, -1):
+        if near(found, _relative(table.double(), f, late).softmax(dim=-1).expand_as(found)):
+            raise Wrong(f"The table is read one entry off: a key at distance 0 gets the entry of distance {late}. "
+                        "Distance 0 stands in its middle, at len(table) // 2.")
     if _right_within(found[0], due[0], far):
         raise Wrong("As far as the table reaches all is right, and farther away it is not: such frames take its "
                     "outermost entry. (An index below 0 raises no error: it counts from the other end.)")
@@ -430,8 +474,18 @@ def through_the_u(learner):
         y = learner(x, layer, Spy(halve), Spy(double), scales)
         _check_calls(learner.logs.get(1, []), x, scales)
         due = _through(x, scales)
+        _check_end(y, due, x)
         compare(tensor(y, x.shape, "bfhwc"), due, "bfhwc")
     return "Every scale runs on its way down and on its way up, and hands across what it has seen."
+
+
+def _check_end(y, due, x):
+    """The result is what the last layer said, and nothing else."""
+    y = tensor(y, x.shape, "bfhwc")
+    shares = mixture(y, {"what the last layer said": due, "x": x.double()})
+    if shares and abs(float(shares["x"])) > 1e-3:
+        raise Wrong(f"The result is {in_words(shares)}. All layers are right; return what the last one says, without "
+                    "the input: the skips carry what is needed of it.")
 
 
 def _through(x, scales):

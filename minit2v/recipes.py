@@ -62,7 +62,7 @@ class Recipe:
     roughest: float = 0.5  # chosen: more noise, more freedom
     long: int = 0  # every other sample is a window of a clip of so many frames; 0: none is
     any_frame: bool = False  # a still is any frame of its clip, for VAEs that take each frame alone; False: the first
-    often: dict = field(default_factory=dict)  # {word: how many times as often clips that show it are drawn}
+    often: dict = field(default_factory=dict)  # {kind of clip: how many times as often it is drawn}, see Meaning.kinds
     pictures: int = 1  # stills in place of each clip, in a step of stills: one costs much less than a clip
     freeze: str = ""  # "spatial": of an inflated U-Net only what mixes frames learns, and the words that tell of motion
     sampling: Sampling = field(default_factory=Sampling)

@@ -139,10 +139,8 @@ def going_on(frames: int, rng: random.Random) -> list[bool]:
 
 
 def chance(meaning: Meaning, often: dict) -> float:
-    """How many times as often as others a clip is drawn: the product of what `often` gives for the words that it shows:
-    subject, texture, size, motions, and "pillar"."""
-    shown = {meaning.subject, meaning.texture, meaning.size, *meaning.motions, "pillar" if meaning.pillar else None}
-    return math.prod(often.get(word, 1.0) for word in shown)
+    """How many times as often as others a clip is drawn: the product of what `often` gives for its kinds."""
+    return math.prod(often.get(kind, 1.0) for kind in meaning.kinds)
 
 
 def source(batch: dict, generator: torch.Generator) -> Tensor:

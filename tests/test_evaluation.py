@@ -75,6 +75,25 @@ def test_pillars_are_passed_by_a_perfect_system_and_not_by_a_frozen_one():
     assert evaluate(Perfect(frozen), prompts, most_controls=1)[0]["permanence"]["value"] == 0
 
 
+def test_the_kind_that_a_system_has_not_learned_is_named_first():
+    """A system that draws all but stars, and freezes what spins: its average says 0.5, its kinds say why."""
+
+    def unlearned(frames, request):
+        if "star" in request["prompt"]:
+            return np.zeros_like(frames)
+        return frozen(frames, request) if "spins" in request["prompt"] else frames
+
+    looks = ["a large red star moves right", "a small blue star moves down", "a large striped green box spins"]
+    looks += ["a small red ball moves right", "a large blue box moves down", "a large red ball stands still"]
+    figures, _ = evaluate(Perfect(unlearned), looks, most_controls=1)
+    assert figures["adherence"]["overall"] == 0.5
+    kinds = figures["adherence"]["kinds"]
+    assert [kind for kind, one in kinds.items() if one["right"] == 0] == ["spins", "star", "striped"]
+    assert kinds["large"] == {"right": 2, "n": 4} and kinds["ball"] == {"right": 2, "n": 2}
+    assert command.weakest(kinds, fewest=2, most=2) == "star 0 of 2, box 1 of 2"
+    assert command.weakest(kinds, fewest=99) == "-"
+
+
 def test_the_settings_reach_the_system():
     system = Perfect()
     evaluation.generate_all(system, ["a red ball bounces"] * 18, 5, steps=3, guidance=1.5, sliding="any", frames=17)

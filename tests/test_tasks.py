@@ -14,10 +14,22 @@ from minit2v.dit import DiTConfig
 from minit2v.errors import UserError
 from minit2v.recipes import NANO as NANO_RECIPE
 from minit2v.recipes import SORA, SYSTEMS, VAES, VAERecipe
-from minit2v.tasks import DenoiserTask, VAETask, calibrate, distance, given_frames, going_on, looks, source, visibility
+from minit2v.tasks import (
+    DenoiserTask,
+    VAETask,
+    calibrate,
+    chance,
+    distance,
+    given_frames,
+    going_on,
+    looks,
+    source,
+    visibility,
+)
 from minit2v.training import Settings, generator_of, train
 from minit2v.unet import UNetConfig
 from minit2v.vae import VAE, VAEConfig, to_pixels
+from minit2v.world import captions
 from minit2v.world.captions import is_held_out, parse
 from minit2v.world.render import render
 from minit2v.world.scenes import NANO, STANDARD, scene
@@ -66,6 +78,21 @@ def test_every_fourth_step_sees_single_frames_of_the_same_clips(task):
     assert not any(batch["known"].any() for batch in stills)  # nothing would be left to be learned
     firsts = {tuple(frame.flatten().tolist()) for frame in torch.from_numpy(task.cache.latents[:, 0].astype("float32"))}
     assert all(tuple(frame.flatten().tolist()) in firsts for batch in stills for frame in batch["latents"])
+
+
+def test_kinds_of_clips_are_drawn_as_often_as_the_recipe_says(task):
+    often = DenoiserTask(replace(task.recipe, often={"star": 3.0, "spins": 2.0}), task.cache)
+    assert chance(captions.parse("a red star spins"), often.recipe.often) == 6
+    rng, star = random.Random(0), [meaning.subject == "star" for meaning in task.cache.meanings]
+    share = sum(star[often._draw(rng)] for _ in range(4000)) / 4000
+    weights = [chance(meaning, often.recipe.often) for meaning in task.cache.meanings]
+    asked = sum(weight for weight, is_star in zip(weights, star, strict=True) if is_star) / sum(weights)
+    assert share == pytest.approx(asked, abs=0.03) and asked > 1.5 * sum(star) / len(star)
+
+
+def test_recipes_name_kinds_that_there_are():
+    kinds = {"pillar", *captions.SUBJECTS, *captions.TEXTURES, *captions.SIZES, *captions.MOTIONS}
+    assert all(kinds >= recipe.often.keys() for recipe in SYSTEMS.values())
 
 
 def test_given_frames_leave_something_to_do():

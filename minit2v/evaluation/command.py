@@ -97,6 +97,12 @@ def row(figure: dict) -> str:
     return f"{number(figure['value'])} ({controls})"
 
 
+def weakest(kinds: dict, most: int = 4, fewest: int = 5) -> str:
+    """The kinds of clips, of at least `fewest` clips each, that are right least often."""
+    many = [(kind, one) for kind, one in kinds.items() if one["n"] >= fewest]
+    return ", ".join(f"{kind} {one['right']} of {one['n']}" for kind, one in many[:most]) or "-"
+
+
 def table(figures: dict) -> dict[str, str]:
     """The report for people: each figure, and its controls beside it."""
     if "kept" in figures:
@@ -106,6 +112,7 @@ def table(figures: dict) -> dict[str, str]:
     right = f"{number(said['overall'])} of {said['n']} clips are right on all attributes"
     rows = {"adherence": f"{right} (95 % interval {low:.3f} to {high:.3f})"}
     rows |= {f"  {name}": number(value) for name, value in said["attributes"].items()}
+    rows["  weakest"] = weakest(said["kinds"])
     rows |= {name: row(figures[name]) for name in NAMES if name in figures}
     rows["flicker ratio"] = f"{number(figures['flicker']['ratio'])} of real clips through the VAE"
     rows["seconds"] = f"{number(figures['seconds'])} per clip"

@@ -105,6 +105,12 @@ class Meaning:
     background: str | None = None
     pillar: bool = False  # the subject passes behind a pillar
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What a clip of it shows that not all clips do, to count by: subject, texture, size, motions, "pillar"."""
+        said = {self.subject, self.texture, self.size, *self.motions, "pillar" if self.pillar else None}
+        return frozenset(said - {None})
+
 
 def is_held_out(meaning: Meaning) -> bool:
     """True when `meaning` contains a (color, subject) or (subject, motion) pair that training never shows."""

@@ -145,7 +145,8 @@ GEN2_STILLS = Recipe(
 # temporal layers look a quarter of a second away. Begins with `--start runs/gen2-stills`.
 GEN2 = replace(
     GEN2_STILLS, name="gen2", denoiser=replace(GEN2_STILLS.denoiser, temporal=(1, 1), window=2),
-    shift=4.0, often=SORA.often, stills=0.0, freeze="spatial", sampling=Sampling(), training=SORA.training | dict(batch=12, steps=6000),
+    shift=4.0, often=SORA.often, stills=0.0, freeze="spatial", sampling=Sampling(),
+    training=SORA.training | dict(batch=12, steps=6000),
 )  # fmt: skip
 
 # Gen-3-style: the same layers and the same start, but they look at the whole clip, and all weights learn, from clips

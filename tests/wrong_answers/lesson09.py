@@ -62,6 +62,13 @@ def only_the_last(width, kernel, random):
     return torch.zeros(width, width, kernel)
 
 
+@wrong("09.1", "stays dead")
+def half_of_the_channels(width, kernel, random):
+    first = random(width, width, kernel) / (width * kernel) ** 0.5
+    first[: width // 2] = 0
+    return first, torch.zeros(width, width, kernel)
+
+
 # ---- 09.2 temporal_conv(x, weight, bias)
 
 
@@ -159,6 +166,50 @@ def a_circle_of_frames(x, weight, bias):
 @wrong("09.2", "output channels are exchanged")
 def transposed(x, weight, bias):
     return as_one_picture(x, weight.transpose(0, 1) if weight.shape[0] == weight.shape[1] else weight, bias)
+
+
+@wrong("09.2", "come apart in the same order")
+def unfolded_in_another_order(x, weight, bias):
+    rows = rearrange(x, "b f c h w -> (b h w) c f")
+    y = F.conv1d(rows, weight, bias, padding=weight.shape[2] // 2)
+    return rearrange(y, "(h w b) c f -> b f c h w", h=x.shape[3], w=x.shape[4])
+
+
+@wrong("09.2", "another place moves")
+def columns_for_rows(x, weight, bias):
+    picture = rearrange(x, "b f c h w -> b c f (h w)")
+    y = F.conv2d(picture, weight[..., None], bias, padding=(weight.shape[2] // 2, 0))
+    return rearrange(y, "b c f (w h) -> b f c h w", h=x.shape[3])
+
+
+@wrong("09.2", "times as much as its weight says")
+def the_mean_of_the_frames(x, weight, bias):
+    y = folded(x, weight, None, (weight.shape[2] // 2, 0))
+    return y / weight.shape[2] + bias[:, None, None]
+
+
+@wrong("09.2", "more than once")
+def a_bias_for_each_tap(x, weight, bias):
+    half, f = weight.shape[2] // 2, x.shape[1]
+    z = F.pad(x, (0, 0, 0, 0, 0, 0, half, half))
+    taps = [torch.einsum("b f c h w, o c -> b f o h w", z[:, j : j + f], weight[..., j]) + bias[:, None, None]
+            for j in range(weight.shape[2])]  # fmt: skip
+    return sum(taps)
+
+
+@wrong("09.2", "half its length")
+def three_taps_of_any(x, weight, bias):
+    middle = weight.shape[2] // 2
+    return folded(x, weight[..., middle - 1 : middle + 2], bias, (1, 0))
+
+
+@wrong("09.2", "output channels are exchanged")
+def in_before_out(x, weight, bias):
+    half, f = weight.shape[2] // 2, x.shape[1]
+    z = F.pad(x, (0, 0, 0, 0, 0, 0, half, half))
+    taps = [torch.einsum("b f c h w, c o -> b f o h w", z[:, j : j + f], weight[..., j])
+            for j in range(weight.shape[2])]  # fmt: skip
+    return sum(taps) + bias[:, None, None]
 
 
 # ---- 09.3 temporal_attention(q, k, v, table)
@@ -279,6 +330,49 @@ def only_reshapes(q, k, v, table):
 @wrong("09.3", "queries and keys are exchanged")
 def keys_ask(q, k, v, table):
     return mixed((scores(k, q) + bias(q.shape[1], table)).softmax(dim=-1), v)
+
+
+@wrong("09.3", "it is multiplied")
+def times_the_table(q, k, v, table):
+    return mixed((scores(q, k) * bias(q.shape[1], table)).softmax(dim=-1), v)
+
+
+@wrong("09.3", "one entry off")
+def one_frame_late(q, k, v, table):
+    t, far = torch.arange(q.shape[1]), len(table) // 2
+    apart = (t[None, :] - t[:, None] + 1).clamp(-far, far) + far
+    return mixed((scores(q, k) + table[apart]).softmax(dim=-1), v)
+
+
+@wrong("09.3", "the key's own frame")
+def by_the_frame(q, k, v, table):
+    entry = table[torch.arange(q.shape[1]).clamp(max=len(table) - 1)]
+    return mixed((scores(q, k) + entry).softmax(dim=-1), v)
+
+
+@wrong("09.3", "the weights of another move")
+def weights_for_the_whole_frame(q, k, v, table):
+    total = torch.einsum("b q h w d, b k h w d -> b q k", q, k) / q.shape[-1] ** 0.5
+    weights = (total + bias(q.shape[1], table)).softmax(dim=-1)
+    return torch.einsum("b q k, b k h w d -> b q h w d", weights, v)
+
+
+@wrong("09.3", "do not sum to 1")
+def table_behind_the_softmax(q, k, v, table):
+    return mixed(scores(q, k).softmax(dim=-1) + bias(q.shape[1], table), v)
+
+
+@wrong("09.3", "outermost entry")
+def nothing_farther_away(q, k, v, table):
+    t = torch.arange(q.shape[1])
+    near = (t[None, :] - t[:, None]).abs() <= len(table) // 2
+    return mixed((scores(q, k) + near * bias(q.shape[1], table)).softmax(dim=-1), v)
+
+
+@wrong("09.3", "number of frames")
+def scaled_by_the_frames(q, k, v, table):
+    total = scores(q, k) * (q.shape[-1] / q.shape[1]) ** 0.5
+    return mixed((total + bias(q.shape[1], table)).softmax(dim=-1), v)
 
 
 # ---- 09.4 through_the_u(x, layer, halve, double, scales)
@@ -414,3 +508,20 @@ def up_in_the_wrong_order(x, layer, halve, double, scales):
     for scale in range(scales):
         x = layer(double(x), scale, skips.pop())
     return x
+
+
+@wrong("09.4", "without the input")
+def adds_the_input(x, layer, halve, double, scales):
+    return x + with_a_list(x, layer, halve, double, scales)
+
+
+@wrong("09.4", "the middle once")
+def middle_with_another_number(x, layer, halve, double, scales):
+    kept, top = [], x
+    for scale in range(scales):
+        kept.append(layer(top, scale))
+        top = halve(kept[-1])
+    y = layer(top, scales - 1)
+    for scale in reversed(range(scales)):
+        y = layer(double(y), scale, kept[scale])
+    return y

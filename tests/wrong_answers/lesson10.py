@@ -185,7 +185,7 @@ def detached(denoiser, data, noise, level, weight, counted):
     return losses(error, weight, counted)
 
 
-@wrong("10.1", "yours hears 0.000")
+@wrong("10.1", "for frames that do not count")
 def says_clean_where_nothing_counts(denoiser, data, noise, level, weight, counted):
     return straight(denoiser, data, noise, level * counted, weight, counted)
 

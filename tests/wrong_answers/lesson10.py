@@ -197,6 +197,18 @@ def hides_what_does_not_count(denoiser, data, noise, level, weight, counted):
     return losses(error, weight, counted)
 
 
+@wrong("10.1", "yours hears 1000 times as much")
+def told_in_thousandths(denoiser, data, noise, level, weight, counted):
+    s = level[:, :, None, None, None]
+    return losses((denoiser((1 - s) * data + s * noise, 1000 * level) - (noise - data)) ** 2, weight, counted)
+
+
+@wrong("10.1", "one level for all frames of a clip")
+def told_the_mean(denoiser, data, noise, level, weight, counted):
+    s, mean = level[:, :, None, None, None], level.mean(1, keepdim=True).expand_as(level)
+    return losses((denoiser((1 - s) * data + s * noise, mean) - (noise - data)) ** 2, weight, counted)
+
+
 # ---- 10.2 follow(average, model, step, ema)
 
 
@@ -367,6 +379,18 @@ def forgets_all_at_first(average, model, step, ema):
     return averaged(average, model, min(ema, step / (10 + step)))
 
 
+@wrong("10.2", "follow only if they ask for gradients")
+def those_that_learn(average, model, step, ema):
+    d = min(ema, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for mine, its in zip(average.parameters(), model.parameters(), strict=True):
+            if mine.requires_grad:
+                mine.lerp_(its, 1 - d)
+        for mine, its in zip(average.buffers(), model.buffers(), strict=True):
+            mine.copy_(its)
+    return average
+
+
 # ---- 10.3 batch_of(seed, step, rank, ranks, batch, d)
 
 
@@ -500,3 +524,17 @@ def seeds_the_world(seed, step, rank, ranks, batch, d):
 @wrong("10.3", "with a spread of")
 def scaled_down(seed, step, rank, ranks, batch, d):
     return the_whole_batch_cut(seed, step, rank, ranks, batch, d) / math.sqrt(d)
+
+
+@wrong("10.3", "one behind the other")
+def digits_in_a_row(seed, step, rank, ranks, batch, d):
+    each = batch // ranks
+    numbers = [int(f"{seed}{step}{i}") for i in range(rank * each, (rank + 1) * each)]
+    return torch.stack([torch.randn(d, generator=torch.Generator().manual_seed(number)) for number in numbers])
+
+
+@wrong("10.3", "share a sample")
+def bits_that_meet(seed, step, rank, ranks, batch, d):
+    each = batch // ranks
+    numbers = [seed ^ step ^ i for i in range(rank * each, (rank + 1) * each)]
+    return torch.stack([torch.randn(d, generator=torch.Generator().manual_seed(number)) for number in numbers])

@@ -91,6 +91,24 @@ def at_least_that_level(schedule, known, level):
     return torch.where(known, level, levels)
 
 
+@wrong("12.1", "stop at their level")
+def comes_down_to_it(schedule, known, level):
+    levels = schedule[:, None, None].expand(-1, *known.shape)
+    return torch.where(known, levels.clamp(min=level), levels)
+
+
+@wrong("12.1", "all is right but the first moment")
+def begins_as_noise(schedule, known, level):
+    levels = with_where(schedule, known, level).clone()
+    levels[0] = 1
+    return levels
+
+
+@wrong("12.1", "for these alone")
+def added_to_all(schedule, known, level):
+    return schedule[:, None, None] * ~known + level
+
+
 # ---- 12.2 held_step(x, sigma, next_sigma, picture, velocity_fn)
 
 
@@ -197,6 +215,34 @@ def the_picture_everywhere(x, sigma, next_sigma, picture, velocity_fn):
     return put(x + (next_sigma - sigma) * velocity_fn(x, told(x, sigma)), picture)
 
 
+@wrong("12.2", "You put noise on the picture")
+def noised_and_told_so(x, sigma, next_sigma, picture, velocity_fn):
+    noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+    seen = put(x, (1 - sigma) * picture + sigma * noise)
+    return put(x + (next_sigma - sigma) * velocity_fn(seen, torch.full(x.shape[:2], float(sigma))), picture)
+
+
+@wrong("12.2", "it is frame 0")
+def held_at_the_end(x, sigma, next_sigma, picture, velocity_fn):
+    seen = torch.cat([x[:, :-1], picture[:, None]], dim=1)
+    y = seen + (next_sigma - sigma) * velocity_fn(seen, told(x, sigma).flip(1))
+    return torch.cat([y[:, :-1], picture[:, None]], dim=1)
+
+
+@wrong("12.2", "one noise level for the whole clip")
+def one_number_for_each_clip(x, sigma, next_sigma, picture, velocity_fn):
+    x = put(x, picture)
+    return put(x + (next_sigma - sigma) * velocity_fn(x, torch.full((len(x),), float(sigma))), picture)
+
+
+@wrong("12.2", "2 times")
+def looks_twice(x, sigma, next_sigma, picture, velocity_fn):
+    x = put(x, picture)
+    first = velocity_fn(x, told(x, sigma))
+    then = put(x + (next_sigma - sigma) * first, picture)
+    return put(x + (next_sigma - sigma) * (first + velocity_fn(then, told(x, next_sigma))) / 2, picture)
+
+
 # ---- 12.3 condition(source, frames)
 
 
@@ -285,6 +331,21 @@ def the_last_frame(source, frames):
 @wrong("12.3", "mask is missing")
 def without_a_mask_channel(source, frames):
     return repeat(source, "b c h w -> b f c h w", f=frames).clone()
+
+
+@wrong("12.3", "as many channels as the source")
+def as_wide_as_the_source(source, frames):
+    repeated = repeat(source, "b c h w -> b f c h w", f=frames)
+    mask = torch.zeros_like(repeated)
+    mask[:, 0] = 1
+    return torch.cat([repeated, mask], dim=2)
+
+
+@wrong("12.3", "yes or no")
+def fading_mask(source, frames):
+    repeated = repeat(source, "b c h w -> b f c h w", f=frames)
+    mask = torch.linspace(1, 0, frames)[:, None, None, None] * torch.ones_like(repeated[:, :, :1])
+    return torch.cat([repeated, mask], dim=2)
 
 
 # ---- 12.4 shaped(picture, height, width, fit)
@@ -392,6 +453,70 @@ def left_as_it_is(picture, height, width, fit):
     return picture.clone()
 
 
+@wrong("12.4", "a slice that ends at -0")
+def cuts_minus_nothing(picture, height, width, fit):
+    if fit == "pad":
+        return with_limits(picture, height, width, fit)
+    (h, w), (high, wide) = picture.shape[:2], with_limits(picture, height, width, fit).shape[:2]
+    top, left = (h - high) // 2, (w - wide) // 2
+    return picture[top:-top, left:-left]
+
+
+@wrong("12.4", "that is a square")
+def always_square(picture, height, width, fit):
+    return with_limits(picture, 1, 1, fit)
+
+
+@wrong("12.4", "too tall for that shape")
+def cuts_columns_only(picture, height, width, fit):
+    if fit == "pad":
+        return with_limits(picture, height, width, fit)
+    wide = picture.shape[0] * width // height
+    left = max(0, (picture.shape[1] - wide) // 2)
+    return picture[:, left : left + wide]
+
+
+def bars(picture, height, width):
+    """How many rows and columns are missing on each side."""
+    due = with_limits(picture, height, width, "pad").shape
+    return (due[0] - picture.shape[0]) // 2, (due[1] - picture.shape[1]) // 2
+
+
+@wrong("12.4", "twice as much is added")
+def bars_twice_as_thick(picture, height, width, fit):
+    if fit == "crop":
+        return with_limits(picture, height, width, fit)
+    high, wide = bars(picture, height, width)
+    return F.pad(picture, (0, 0, 2 * wide, 2 * wide, 2 * high, 2 * high), value=0.5)
+
+
+@wrong("12.4", "at the wrong sides")
+def sides_in_another_order(picture, height, width, fit):
+    if fit == "crop":
+        return with_limits(picture, height, width, fit)
+    high, wide = bars(picture, height, width)
+    return F.pad(picture, (0, 0, high, high, wide, wide), value=0.5)
+
+
+@wrong("12.4", "bars that show something")
+def edges_repeated(picture, height, width, fit):
+    if fit == "crop":
+        return with_limits(picture, height, width, fit)
+    high, wide = bars(picture, height, width)
+    return F.pad(picture.permute(2, 0, 1)[None], (wide, wide, high, high), mode="replicate")[0].permute(1, 2, 0)
+
+
+@wrong("12.4", "with other pixels")
+def painted_over(picture, height, width, fit):
+    part = with_limits(picture, height, width, fit)
+    if fit == "pad":
+        return part
+    left, top = (picture.shape[1] - part.shape[1]) // 2, (picture.shape[0] - part.shape[0]) // 2
+    y = torch.full_like(picture, 0.5)
+    y[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return y
+
+
 # ---- 12.5 split_error(picture, rebuilt, first)
 
 
@@ -454,3 +579,39 @@ def summed(picture, rebuilt, first):
 @wrong("12.5", "is 0, and yours")
 def against_the_picture(picture, rebuilt, first):
     return rms(picture, first), rms(picture, rebuilt), rms(picture, first)
+
+
+def three(distance, picture, rebuilt, first):
+    return distance(picture, first), distance(picture, rebuilt), distance(rebuilt, first)
+
+
+@wrong("12.5", "a little brighter everywhere")
+def spread_of_the_difference(*pictures):
+    return three(lambda a, b: (a - b).std().item(), *pictures)
+
+
+@wrong("12.5", "a root for each pixel")
+def a_root_for_each_pixel(*pictures):
+    return three(lambda a, b: (a - b).square().mean(2).sqrt().mean().item(), *pictures)
+
+
+@wrong("12.5", "pixel by pixel first")
+def sizes_compared(*pictures):
+    return three(lambda a, b: abs(a.square().mean().sqrt() - b.square().mean().sqrt()).item(), *pictures)
+
+
+@wrong("12.5", "too bright cancels")
+def with_its_sign(*pictures):
+    return three(lambda a, b: (a - b).mean().item(), *pictures)
+
+
+@wrong("12.5", "total and the model's part are exchanged")
+def total_last(*pictures):
+    total, vae, model = three(rms, *pictures)
+    return model, vae, total
+
+
+@wrong("12.5", "right-angled triangle")
+def by_pythagoras(picture, rebuilt, first):
+    total, vae = rms(picture, first), rms(picture, rebuilt)
+    return total, vae, abs(total**2 - vae**2) ** 0.5

@@ -101,6 +101,36 @@ def steps_of_one_latent(frames, length, context):
     return windows
 
 
+@wrong("13.1", "knows nothing of it")
+def end_to_end(frames, length, context):
+    return [(start, min(start + length, frames), 0) for start in range(0, frames, length)]
+
+
+@wrong("13.1", "how many frames each window makes")
+def counts_what_is_made(frames, length, context):
+    return [(start, end, end - start - known) for start, end, known in counting_up(frames, length, context)]
+
+
+@wrong("13.1", "knows least")
+def one_frame_more(frames, length, context):
+    return counting_up(frames, length, context + 1)
+
+
+@wrong("13.1", "context and step are exchanged")
+def goes_on_by_the_context(frames, length, context):
+    return counting_up(frames, length, length - context)
+
+
+@wrong("13.1", "makes nothing new")
+def nothing_left_over(frames, length, context):
+    windows, made = [(0, min(length, frames), 0)], min(length, frames)
+    step = (frames - made) % (length - context)
+    while made < frames:
+        windows.append((made + step - length, made + step, length - step))
+        made, step = made + step, length - context
+    return windows
+
+
 # ---- 13.2 hand_on(past, encode, known, length)
 
 
@@ -176,6 +206,22 @@ def frames_as_latents(past, encode, known, length):
 @wrong("13.2", "reverse order")
 def backwards(past, encode, known, length):
     return placed(encode(past.flip(0)[:known]), length)
+
+
+@wrong("13.2", "take the first of their latents")
+def beginning_of_all(past, encode, known, length):
+    return placed(encode(past)[: 1 + (known - 1) // 4], length)
+
+
+@wrong("13.2", "nothing would be left to be made")
+def all_are_known(past, encode, known, length):
+    latents, mask = placed(encode(past[-known:]), length)
+    return latents, torch.ones_like(mask)
+
+
+@wrong("13.2", "fewer than are known")
+def the_last_frame_alone(past, encode, known, length):
+    return placed(encode(past[-1:]), length)
 
 
 # ---- 13.3 blend(first, second, overlap)
@@ -259,6 +305,17 @@ def blended_in_place(first, second, overlap):
     return torch.cat([first, second[:, overlap:]], dim=1)
 
 
+@wrong("13.3", "along the wrong axis")
+def ramp_along_the_channels(first, second, overlap):
+    return ramped(first, second, overlap, torch.arange(1, first.shape[2] + 1) / (first.shape[2] + 1))
+
+
+@wrong("13.3", "rise evenly")
+def smooth_ramp(first, second, overlap):
+    w = (torch.arange(1, overlap + 1) / (overlap + 1))[:, None]
+    return ramped(first, second, overlap, w * w * (3 - 2 * w))
+
+
 # ---- 13.4 to_screen(position, camera, zoom, middle)
 
 
@@ -315,3 +372,34 @@ def camera_as_speed(position, camera, zoom, middle):
 @wrong("13.4", "left out")
 def without_zoom(position, camera, zoom, middle):
     return position - camera + middle
+
+
+@wrong("13.4", "measured from where it begins")
+def camera_from_its_start(position, camera, zoom, middle):
+    return (position - camera + camera[0]) * zoom[:, None] + middle
+
+
+@wrong("13.4", "camera has no effect")
+def without_the_camera(position, camera, zoom, middle):
+    return position * zoom[:, None] + middle
+
+
+@wrong("13.4", "x and y of the middle")
+def middle_turned(position, camera, zoom, middle):
+    return (position - camera) * zoom[:, None] + middle.flip(0)
+
+
+@wrong("13.4", "Only x is zoomed")
+def wider_only(position, camera, zoom, middle):
+    away = position - camera
+    return torch.stack([away[:, 0] * zoom, away[:, 1]], dim=1) + middle
+
+
+@wrong("13.4", "rounded to whole px")
+def whole_px(position, camera, zoom, middle):
+    return ((position - camera) * zoom[:, None] + middle).round()
+
+
+@wrong("13.4", "out of view has a place")
+def held_at_the_edge(position, camera, zoom, middle):
+    return torch.minimum(((position - camera) * zoom[:, None] + middle).clamp(min=0), 2 * middle)

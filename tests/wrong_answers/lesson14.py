@@ -123,6 +123,90 @@ def trusts_due(velocity_fn, noise, schedule, due):
     return x
 
 
+def walked(velocity_fn, noise, schedule, due, step=None, told=None):
+    """Euler's walk with a cache. step(i, x, kept), told(i): what is done in another way."""
+    x, kept = noise, None
+    for i in range(len(schedule) - 1):
+        if kept is None or i in due:
+            kept = velocity_fn(x, told(i) if told else schedule[i])
+        x = step(i, x, kept) if step else x + (schedule[i + 1] - schedule[i]) * kept
+    return x
+
+
+@wrong("14.1", "Keep the velocity, not the way")
+def keeps_the_way(velocity_fn, noise, schedule, due):
+    x, way = noise, None
+    for i in range(len(schedule) - 1):
+        if way is None or i in due:
+            way = (schedule[i + 1] - schedule[i]) * velocity_fn(x, schedule[i])
+        x = x + way
+    return x
+
+
+@wrong("14.1", "what has been walked since is lost")
+def from_the_last_look(velocity_fn, noise, schedule, due):
+    x, kept, looked = noise, None, noise
+    for i in range(len(schedule) - 1):
+        if kept is None or i in due:
+            kept, looked = velocity_fn(x, schedule[i]), x
+        x = looked + (schedule[i + 1] - schedule[i]) * kept
+    return x
+
+
+@wrong("14.1", "not mixed with others before it")
+def in_a_straight_line(velocity_fn, noise, schedule, due):
+    x, kept, older = noise, None, None
+    for i in range(len(schedule) - 1):
+        if kept is None or i in due:
+            older, kept = kept, velocity_fn(x, schedule[i])
+            velocity = kept
+        elif older is not None:
+            velocity = 2 * kept - older
+        x = x + (schedule[i + 1] - schedule[i]) * velocity
+    return x
+
+
+@wrong("14.1", "equally long")
+def steps_of_one_length(velocity_fn, noise, schedule, due):
+    return walked(velocity_fn, noise, schedule, due, lambda i, x, kept: x - kept / (len(schedule) - 1))
+
+
+@wrong("14.1", "taken again as it is")
+def dies_away(velocity_fn, noise, schedule, due):
+    return walked(velocity_fn, noise, schedule, due, lambda i, x, kept: (
+        x + (schedule[i + 1] - schedule[i]) * kept * (1 if i in due else 0.9)))  # fmt: skip
+
+
+@wrong("14.1", "kept for ever")
+def asks_once(velocity_fn, noise, schedule, due):
+    return walked(velocity_fn, noise, schedule, ())
+
+
+@wrong("14.1", "one step late")
+def asks_behind_the_step(velocity_fn, noise, schedule, due):
+    x, kept = noise, velocity_fn(noise, schedule[0])
+    for i in range(len(schedule) - 1):
+        x = x + (schedule[i + 1] - schedule[i]) * kept
+        if i and i in due:
+            kept = velocity_fn(x, schedule[i + 1])
+    return x
+
+
+@wrong("14.1", "number of the step")
+def told_the_number(velocity_fn, noise, schedule, due):
+    return walked(velocity_fn, noise, schedule, due, told=lambda i: torch.tensor(float(i)))
+
+
+@wrong("14.1", "last step is not walked")
+def one_step_too_few(velocity_fn, noise, schedule, due):
+    return walked(velocity_fn, noise, schedule[:-1], due)
+
+
+@wrong("14.1", "does not go by `due`")
+def every_other_step(velocity_fn, noise, schedule, due):
+    return walked(velocity_fn, noise, schedule, range(0, len(schedule), 2))
+
+
 # ---- 14.2 batched(flops, weights, moved, batch, speed, bandwidth)
 
 
@@ -180,6 +264,56 @@ def only_the_time(flops, weights, moved, batch, speed, bandwidth):
 def forgets_the_activations(flops, weights, moved, batch, speed, bandwidth):
     seconds = max(batch * flops / speed, (weights + moved) / bandwidth)
     return seconds, batch / seconds
+
+
+@right("14.2")
+def by_the_rate(flops, weights, moved, batch, speed, bandwidth):
+    rate = min(speed / flops, batch * bandwidth / (weights + batch * moved))
+    return batch / rate, rate
+
+
+@wrong("14.2", "two numbers are exchanged")
+def clips_first(*given):
+    return two_clocks(*given)[::-1]
+
+
+@wrong("14.2", "time for each clip")
+def shared_by_the_clips(*given):
+    seconds, _ = two_clocks(*given)
+    return seconds / given[3], given[3] / seconds
+
+
+@wrong("14.2", "`speed` and `bandwidth` are exchanged")
+def one_for_the_other(flops, weights, moved, batch, speed, bandwidth):
+    return two_clocks(flops, weights, moved, batch, bandwidth, speed)
+
+
+@wrong("14.2", "rounded down")
+def whole_seconds(flops, weights, moved, batch, speed, bandwidth):
+    seconds = max(batch * flops // speed, (weights + batch * moved) // bandwidth)
+    return seconds, batch / max(seconds, 1)
+
+
+@wrong("14.2", "the clock of computing alone")
+def throughput_of_the_computing(flops, weights, moved, batch, speed, bandwidth):
+    return two_clocks(flops, weights, moved, batch, speed, bandwidth)[0], speed / flops
+
+
+@wrong("14.2", "divided by the batch")
+def weights_in_shares(flops, weights, moved, batch, speed, bandwidth):
+    return two_clocks(flops, weights / batch, moved, batch, speed, bandwidth)
+
+
+@wrong("14.2", "depends on the batch")
+def decided_for_one_clip(flops, weights, moved, batch, speed, bandwidth):
+    computes = flops / speed > (weights + moved) / bandwidth
+    seconds = batch * flops / speed if computes else (weights + batch * moved) / bandwidth
+    return seconds, batch / seconds
+
+
+@wrong("14.2", "You multiply by")
+def times_the_speed(flops, weights, moved, batch, speed, bandwidth):
+    return two_clocks(flops, weights, moved, batch, 1 / speed, 1 / bandwidth)
 
 
 # ---- 14.3 two_in_one(velocity_fn, x, here, middle, there)
@@ -243,6 +377,39 @@ def only_once(velocity_fn, x, here, middle, there):
 def first_step_backwards(velocity_fn, x, here, middle, there):
     half = x + (here - middle) * velocity_fn(x, here)
     return (half + (there - middle) * velocity_fn(half, middle) - x) / (there - here)
+
+
+def two_looks(velocity_fn, x, here, middle):
+    first = velocity_fn(x, here)
+    return first, velocity_fn(x + (middle - here) * first, middle)
+
+
+@wrong("14.3", "first step is missing")
+def from_the_middle(velocity_fn, x, here, middle, there):
+    return two_looks(velocity_fn, x, here, middle)[1] * (there - middle) / (there - here)
+
+
+@wrong("14.3", "all the way from `here` to `there`")
+def second_step_too_long(velocity_fn, x, here, middle, there):
+    first, second = two_looks(velocity_fn, x, here, middle)
+    return ((middle - here) * first + (there - here) * second) / (there - here)
+
+
+@wrong("14.3", "the first step alone")
+def divided_by_the_first_step(velocity_fn, x, here, middle, there):
+    first, second = two_looks(velocity_fn, x, here, middle)
+    return ((middle - here) * first + (there - middle) * second) / (middle - here)
+
+
+@wrong("14.3", "Both velocities count the same")
+def added_up(velocity_fn, x, here, middle, there):
+    return sum(two_looks(velocity_fn, x, here, middle))
+
+
+@wrong("14.3", "weights are exchanged")
+def the_others_lengths(velocity_fn, x, here, middle, there):
+    first, second = two_looks(velocity_fn, x, here, middle)
+    return ((there - middle) * first + (middle - here) * second) / (there - here)
 
 
 # ---- 14.4 merge(answers, said)
@@ -312,3 +479,60 @@ def the_quietest_first(answers, said):
 def softmax_over_the_queries(answers, said):
     weight = said.softmax(dim=1) if len(said) > 1 else torch.ones_like(said)
     return (weight[..., None] * answers).sum(dim=0)
+
+
+@wrong("14.4", "the largest of *all* queries")
+def one_largest_for_all(answers, said):
+    weight = (said - said.max()).exp()
+    return (weight[..., None] * answers).sum(dim=0) / weight.sum(dim=0)[..., None]
+
+
+@wrong("14.4", "not the largest")
+def the_mean_taken_away(answers, said):
+    weight = (said - said.mean(dim=0)).exp()
+    return (weight[..., None] * answers).sum(dim=0) / weight.sum(dim=0)[..., None]
+
+
+@wrong("14.4", "cut off at some size")
+def cut_off(answers, said):
+    return (said.clamp(max=50).softmax(dim=0)[..., None] * answers).sum(dim=0)
+
+
+@wrong("14.4", "already")
+def divided_once_more(answers, said):
+    return ((said / answers.shape[2] ** 0.5).softmax(dim=0)[..., None] * answers).sum(dim=0)
+
+
+@wrong("14.4", "to the base of 2")
+def powers_of_two(answers, said):
+    weight = 2 ** (said - said.max(dim=0).values)
+    return (weight[..., None] * answers).sum(dim=0) / weight.sum(dim=0)[..., None]
+
+
+@wrong("14.4", "softmax twice")
+def softmax_twice(answers, said):
+    return (said.softmax(dim=0).softmax(dim=0)[..., None] * answers).sum(dim=0)
+
+
+@wrong("14.4", "is not heard at all")
+def only_two_of_them(answers, said):
+    return (said[:2].softmax(dim=0)[..., None] * answers[:2]).sum(dim=0)
+
+
+@wrong("14.4", "more than either")
+def forgets_what_was_said(answers, said):
+    answer, total = answers[0], said[0]
+    for other, more in zip(answers[1:], said[1:], strict=True):
+        share = (more - total).sigmoid()[:, None]
+        answer, total = (1 - share) * answer + share * other, torch.maximum(total, more)
+    return answer
+
+
+@wrong("14.4", "`said` plays no part")
+def by_the_answers(answers, said):
+    return (answers.softmax(dim=0) * answers).sum(dim=0)
+
+
+@wrong("14.4", "do not sum to 1 over the shares")
+def each_on_its_own(answers, said):
+    return (said.sigmoid()[..., None] * answers).sum(dim=0)

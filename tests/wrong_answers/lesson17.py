@@ -94,6 +94,23 @@ def about_its_start(seconds, pace):
     return torch.stack([7 * seconds * pace, -8 * climbed], dim=1)
 
 
+@wrong("17.1", "not as the first")
+def one_second_only(seconds, pace):
+    time = seconds * pace
+    return torch.stack([7 * time, -8 * (1 - (2 * time - 1).abs())], dim=1)
+
+
+@wrong("17.1", "the first time that is asked for")
+def from_the_first_time(seconds, pace):
+    return with_remainders(seconds, pace) - with_remainders(seconds, pace)[:1]
+
+
+@wrong("17.1", "Up to")
+def back_and_on_again(seconds, pace):
+    way = with_remainders(seconds, pace)
+    return torch.stack([7 * (seconds * pace % 1), way[:, 1]], dim=1)
+
+
 # ---- 17.2 nearest(position, tracks)
 
 
@@ -193,3 +210,84 @@ def x_alone(position, tracks):
 @wrong("17.2", "the place of frame 8")
 def from_the_last_frame(position, tracks):
     return residuals(position, tracks, lambda path: path[-1])
+
+
+@wrong("17.2", "as if the subject were at (0, 0)")
+def hidden_at_the_origin(position, tracks):
+    return least_residual(position.nan_to_num(0.0), tracks)
+
+
+@wrong("17.2", "belongs to different frames")
+def frames_moved_up(position, tracks):
+    seen = position[position.isfinite().all(dim=1)]
+    return least_residual(seen, {name: track[: len(seen)] for name, track in tracks.items()})
+
+
+@wrong("17.2", "made up for hidden frames")
+def held_while_hidden(position, tracks):
+    position = position.clone()
+    for i in range(1, len(position)):
+        if not position[i].isfinite().all():
+            position[i] = position[i - 1]
+    return least_residual(position, tracks)
+
+
+@wrong("17.2", "number of all frames")
+def mean_over_all_frames(position, tracks):
+    name, off = least_residual(position, tracks)
+    return name, off * float(position.isfinite().all(dim=1).double().mean()) ** 0.5
+
+
+@wrong("17.2", "Take their mean")
+def squares_added_up(position, tracks):
+    name, off = least_residual(position, tracks)
+    return name, off * int(position.isfinite().all(dim=1).sum()) ** 0.5
+
+
+@wrong("17.2", "one frame less")
+def as_a_sample(position, tracks):
+    name, off = least_residual(position, tracks)
+    seen = int(position.isfinite().all(dim=1).sum())
+    return name, off * (seen / (seen - 1)) ** 0.5
+
+
+@wrong("17.2", "are medians")
+def median_taken_away(position, tracks):
+    seen = position.isfinite().all(dim=1)
+    return residuals(position[seen], {name: track[seen] for name, track in tracks.items()},
+                     lambda path: path.median(dim=0).values)  # fmt: skip
+
+
+@wrong("17.2", "from x and y")
+def one_mean_for_both(position, tracks):
+    seen = position.isfinite().all(dim=1)
+    return residuals(position, tracks, lambda path: path[seen].mean())
+
+
+@wrong("17.2", "that of 'zigzags'")
+def what_the_last_one_leaves(position, tracks):
+    name, _ = least_residual(position, tracks)
+    last = list(tracks)[-1]
+    return name, least_residual(position, {last: tracks[last]})[1]
+
+
+@wrong("17.2", "stretched, or turned round")
+def stretched_to_fit(position, tracks):
+    seen = position.isfinite().all(dim=1)
+    p, off = position[seen] - position[seen].mean(dim=0), {}
+    for name, track in tracks.items():
+        t = track[seen] - track[seen].mean(dim=0)
+        share = (p * t).sum() / t.square().sum().clamp(min=1e-9)
+        off[name] = float((p - share * t).square().sum(dim=1).mean().sqrt())
+    name = min(off, key=off.get)
+    return name, off[name]
+
+
+@wrong("17.2", "Name and residual are exchanged")
+def residual_first(position, tracks):
+    return least_residual(position, tracks)[::-1]
+
+
+@wrong("17.2", "largest distance")
+def worst_frame(position, tracks):
+    return residuals(position, tracks, size=lambda off: off.norm(dim=1).max())

@@ -30,23 +30,24 @@ def sharpening(seen: Mapping[int, Sequence[Clip]], prompts: Sequence[str], steps
     from minit2v.lab.drawings import _fold, _paste, _sheet, _write, described
 
     left, tile, gap, head = 176, 40, 3, 26  # px
-    wide = 3 * tile + 2 + gap * 3
-    canvas, axes = _sheet(left + len(steps) * wide + 6, head + len(prompts) * (tile + 20))
+    wide, high = 3 * tile + 2 + gap * 3, tile + 32  # below the frames, room for a note of two lines
+    canvas, axes = _sheet(left + len(steps) * wide + 6, head + len(prompts) * high)
     said = []
     for column, step in enumerate(steps):
         _write(axes, left + column * wide + 1.5 * tile, 12, f"step {step:,}", 11, "bold", across="center")
         right = sum(all(clip.matches.values()) for clip in seen[step])
         said.append(f"after {step:,} steps {right} of {len(prompts)} are entirely as asked")
         for row, clip in enumerate(seen[step]):
-            x, y = left + column * wide, head + row * (tile + 20)
+            x, y = left + column * wide, head + row * high
             for k, frame in enumerate(clip.frames[[0, len(clip.frames) // 2, -1]]):
                 _paste(axes, frame, x + k * (tile + 1), y, tile, tile)
             wrong = [name for name, fine in clip.matches.items() if not fine]
-            more = f" and {len(wrong) - 2} more" if len(wrong) > 2 else ""
+            more = f"\nand {len(wrong) - 2} more" if len(wrong) > 2 else ""
             note = f"✗ {', '.join(wrong[:2])}{more}" if wrong else "✓ as asked"
-            _write(axes, x, y + tile + 9, note, 8, color="#a84300" if wrong else COLORS["blue"])
+            middle = y + tile + 9 + 5 * note.count("\n")  # the first line stays where it is
+            _write(axes, x, middle, note, 8, color="#a84300" if wrong else COLORS["blue"])
     for row, prompt in enumerate(prompts):
-        _write(axes, 4, head + row * (tile + 20) + tile / 2, _fold(prompt, 27), 10)
+        _write(axes, 4, head + row * high + tile / 2, _fold(prompt, 27), 10)
     alt = (
         f"A grid: {len(prompts)} prompts, one row each, drawn from the same noise after more and more steps; "
         f"first, middle and last frame of each clip. It begins as fog, then the floor, a colored spot, a thing that "

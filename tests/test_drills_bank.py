@@ -77,13 +77,21 @@ def test_every_question_is_whole(question):
         assert len(question.rubric) >= 4 and len(question.figures) >= 4
 
 
-def test_cells_that_prove_are_there():
+def test_cells_that_prove_are_there_and_show_something():
     for card in cards():
         question = card.make(0)
         if question.cell:
             number, cell = question.cell.split(":")
             (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
-            assert cell in {each["id"] for each in json.loads(path.read_text(encoding="utf-8"))["cells"]}, question.id
+            found = {each["id"]: each for each in json.loads(path.read_text(encoding="utf-8"))["cells"]}
+            assert cell in found, question.id
+            assert found[cell].get("outputs"), f"{question.id}: {question.cell} has no output; prose proves nothing"
+
+
+def test_nearly_every_written_question_names_the_cell_that_proves_it():
+    """Those that name none are bugs that prove themselves: their snippet runs, and no lesson measures it."""
+    without = [question for question in written() if not question.cell]
+    assert len(without) <= 6 and {question.kind for question in without} <= {"bug"}
 
 
 @pytest.mark.parametrize("card", [card for card in cards() if card.generated], ids=lambda card: card.id)

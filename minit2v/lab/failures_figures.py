@@ -165,7 +165,7 @@ def verdict(one: dict) -> str:
     low, high = one["change_band"]
     seen = (
         f"from the first setting to the last the effect changes by {one['change']:+.3f} "
-        f"(95 % band {low:+.3f} to {high:+.3f}), rank correlation {one['rho'] or 0:+.2f}"
+        f"(95 % band {low:+.3f} to {high:+.3f}), rank correlation {one['rho'] or 0:+.3f}"
     )
     if one["borne_out"]:
         return f"Borne out: it {way}; {seen}."

@@ -1,5 +1,7 @@
 """Lesson 09, the temporal U-Net: a silent start, temporal convolution and attention, and the way through the U."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 
@@ -108,7 +110,8 @@ def temporal_conv(learner):
         shape = (b, f, out, h, w)
         y = _of_shape(learner(x, weight, bias), shape, k)
         _check_who_hears(learner, x, weight, bias, y)
-        _check_bias(tensor(learner(x, torch.zeros_like(weight), bias), shape, "bfchw"), bias, w)
+        _check_nothing_more(learner, x, weight, bias, shape)
+        _check_bias(tensor(learner(x, torch.zeros_like(weight), bias), shape, "bfchw"), bias, k)
         _check_taps(learner, x, weight)
         _check_ends(y, _convolved(x, weight, bias), k)
         compare(y, _convolved(x, weight, bias), "bfchw")
@@ -128,10 +131,29 @@ def _convolved(x, weight, bias):
     return torch.einsum("bfchwk,ock->bfohw", windows, weight.double()) + bias.double()[:, None, None]
 
 
-def _check_bias(y, bias, w):
-    due = bias.double()[:, None, None].expand_as(y)
+def _check_nothing_more(learner, x, weight, bias, shape):
+    """Without a bias: no weights make nothing, and twice the clip makes twice the result."""
+    none = torch.zeros_like(bias)
+    if not near(empty := tensor(learner(x, 0 * weight, none), shape, "bfchw"), 0 * empty):
+        if empty.shape == x.shape and near(empty, x):
+            raise Wrong("With all weights 0, the clip itself comes out: the input is added. That is the business of "
+                        "the branch in which the convolution stands.")
+        raise Wrong("With all weights 0 and no bias, something comes out that is not 0: the weights are changed before "
+                    "they are used, by a softmax perhaps, or something is added.")
+    once, twice = (tensor(learner(each, weight, none), shape, "bfchw") for each in (x, 2 * x))
+    if not near(twice, 2 * once):
+        raise Wrong("With the clip twice as bright, the result is not twice as large: there is something else than "
+                    "sums of products, such as an activation. A convolution is linear.")
+
+
+def _check_bias(y, bias, k):
+    due, w = bias.double()[:, None, None].expand_as(y), y.shape[-1]
     if near(y, due):
         return
+    inside = slice(k // 2, y.shape[1] - k // 2)
+    if near(y[:, inside], due[:, inside]):
+        raise Wrong("Inside the clip all is right, and in the first and last frames the bias is missing, or more than "
+                    "that: zeros belong around what goes in, and not around what comes out.")
     if near(y, torch.zeros_like(y)):
         raise Wrong("With all weights 0 the bias remains, and yours gives 0: the bias is left out.")
     if w == len(bias) and near(y, bias.double().expand_as(y)):
@@ -144,7 +166,7 @@ def _check_bias(y, bias, w):
 def _check_who_hears(learner, x, weight, bias, before):
     """Disturbs one place of one frame: the same place in the k frames around it must move, and nothing else."""
     (b, f, _, h, w), half = x.shape, weight.shape[2] // 2
-    clip, frame, row, column = b - 1, f // 2, 0, w - 1
+    clip, frame, row, column = b - 1, max(half, f // 2 - 1), 0, w - 1  # not in the midst: forwards or backwards, seen
 
     def moves(clip, frame):
         changed = x.clone()
@@ -177,12 +199,18 @@ def _check_who_hears(learner, x, weight, bias, before):
     due = [t for t in range(f) if abs(t - frame) <= half]
     if heard == due:
         return
+    if heard == [t for t in range(f) if abs(f - 1 - t - frame) <= half]:
+        raise Wrong(f"{told} frames {_listed(heard)} move: the frames come out in reverse order.")
     if heard == [t for t in range(frame, min(f, frame + 2 * half + 1))]:
         raise Wrong(f"{told} frames {_listed(heard)} move: a frame hears of the past only, as in a causal VAE. Here it "
                     "looks both ways: pad by half the kernel on either side.")
     if heard == [t for t in range(max(0, frame - 2 * half), frame + 1)]:
         raise Wrong(f"{told} frames {_listed(heard)} move: a frame hears of the future only. Pad by half the kernel on "
                     "either side.")
+    gaps = {b - a for a, b in pairwise(heard)}
+    if len(heard) <= 2 * half + 1 and frame in heard and len(gaps) == 1 and gaps != {1}:
+        raise Wrong(f"{told} frames {_listed(heard)} move, and those between them do not: the taps lie apart. They "
+                    "belong to neighboring frames.")
     far = " Some lie out of its reach: were axes reshaped where they must be moved?" if set(heard) - set(due) else ""
     raise Wrong(f"{told} frames {_listed(heard)} move, and frames {_listed(due)} should: a kernel of {weight.shape[2]} "
                 f"reaches half its length to either side.{far}")
@@ -222,6 +250,9 @@ def _check_taps(learner, x, weight):
     if near(read[..., seen], read[..., seen[:1]].expand(-1, -1, len(seen))):
         raise Wrong("All taps count the same: each frame around has to meet a tap of its own.")
     factor = float((read * weight)[..., seen].sum() / weight[..., seen].square().sum())
+    if out == c and near(read, read * torch.eye(c)[..., None]) and not near(read, torch.zeros_like(read)):
+        raise Wrong("Every channel hears of itself alone. Each of the new channels is a sum over all channels that "
+                    "come in: weight is (out, in, kernel).")
     if near(read[..., seen], factor * weight[..., seen], 1e-3):
         raise Wrong(f"Every tap counts {factor:.3g} times as much as its weight says: the frames around are summed up, "
                     "each with its tap, and nothing is divided or multiplied.")
@@ -317,6 +348,10 @@ def _check_place(learner, q, k, v, table, before):
         raise Wrong(f"{told} {_count(int(places.sum()))} hear of it, and only its own may: places and frames are mixed "
                     "up in the folding. Axes must be moved, not reshaped.")
     heard = moved[clip, :, row, column].nonzero().flatten().tolist()
+    weights = _weights(learner, q, k, table) if len(heard) < f else None
+    if weights is not None and near(weights, weights.round()) and near(weights.sum(2), torch.ones(b, f)):
+        raise Wrong("Each query hears of a single frame, the one with the largest score. It hears of all of them, by a "
+                    "softmax of the scores.")
     if len(heard) < f:
         raise Wrong(f"{told} only frames {_listed(heard)} hear of it. All {f} frames look at all {f}: nothing is "
                     "masked here, neither the future nor what the table does not reach.")
@@ -363,6 +398,12 @@ def _check_table(found, table, far, d):
                         "the query, and with you they are for earlier ones. It is key frame minus query frame."),
         (table / d**0.5, "The table is divided by √d together with the scores. It is added afterwards, as it is."),
         (table * d**0.5, "The table is multiplied by √d. It is added to the scaled scores as it is."),
+        (-table, "The table is subtracted. It is added to the scores."),
+        (torch.cat([table[1:2], table[1:-1], table[-2:-1]]), "The table's outermost entries are never used: distances "
+                                                             "are cut off one too early. It reaches to len(table) // "
+                                                             "2 on either side."),
+        (table.exp(), "The table goes through an exponential before it is added. It is added to the scores as it is."),
+        (table.softmax(0), "The table goes through a softmax of its own. It is added to the scores as it is."),
         (table.roll(1), "The table is read one entry off: distance 0 stands in its middle."),
         (table.roll(-1), "The table is read one entry off: distance 0 stands in its middle."),
     ):
@@ -401,6 +442,9 @@ def _check_sums(found):
     if near(columns, torch.ones_like(columns)):
         raise Wrong("The softmax runs over the queries: what one key gives to all queries sums to 1. What one query "
                     "takes from all keys has to.")
+    if near(rows, torch.full_like(rows, 2.0)):
+        raise Wrong("The weights of a query sum to 2 over the key frames: the values are added once more behind the "
+                    "attention. That is not its business.")
     raise Wrong("The weights of a query do not sum to 1 over the key frames: is the softmax missing, or does something "
                 "change the weights behind it?")
 
@@ -511,10 +555,11 @@ def _check_calls(asked, x, scales):
         raise Wrong(f"With {scales} scales above the middle, the layers run at the scales {_listed(order)}; due are "
                     f"{_listed(due)}: down, the middle once, and up again.")
     for place, (given, scale, _) in enumerate(calls):
-        rows, way = x.shape[2] >> scale, "down" if place < scales else "up" if place > scales else "in the middle"
+        rows, way = x.shape[2] >> scale, "down" if place < scales else "up"
         if given.shape[2] != rows:
             verb = "halve" if given.shape[2] > rows else "double"
-            raise Wrong(f"On the way {way}, the layer at scale {scale} gets {given.shape[2]} rows, and {rows} are due: "
+            where = f"On the way {way}" if place != scales else "In the middle"
+            raise Wrong(f"{where}, the layer at scale {scale} gets {given.shape[2]} rows, and {rows} are due: "
                         f"`{verb}` is missing, or comes at the wrong moment.")
     if any(skip is not None for *_, skip in calls[: scales + 1]):
         raise Wrong("On the way down and in the middle there is no skip yet: `layer(x, scale)` alone.")
@@ -532,6 +577,8 @@ def _check_skips(calls, scales):
         if skip.shape == said[scale].shape and near(skip, said[scale]):
             continue
         whose = next((s for s, each in enumerate(said) if skip.shape == each.shape and near(skip, each)), None)
+        if given.shape == said[scale].shape and near(given, said[scale]):
+            raise Wrong(f"At scale {scale}, what comes from below and the skip are exchanged: `layer(x, s, skip)`.")
         if whose is not None:
             raise Wrong(f"The layer at scale {scale} gets the skip of scale {whose}: the skip that was kept last is "
                         "needed first.")
@@ -543,7 +590,10 @@ def _check_skips(calls, scales):
                         "it before halving.")
         if skip.shape == given.shape and near(skip, given):
             raise Wrong(f"The skip at scale {scale} is what comes from below, so nothing is handed across.")
-        raise Wrong(f"The skip at scale {scale} is not what its twin on the way down said.")
+        share = mixture(skip, {"it": said[scale]}) if skip.shape == said[scale].shape else None
+        changed = f": it is {float(share['it']):.3g} times that" if share else ""
+        raise Wrong(f"The skip at scale {scale} is not what its twin on the way down said{changed}. It is handed over "
+                    "as it is.")
     _check_ways_up(calls, scales)
 
 

@@ -213,6 +213,12 @@ def _explain_decay(kept):
                                                                "0, and in step 0 the share is (1 + 0) / (10 + 0)."),
         (lambda step, ema: ema * warm(step), "`ema` and the warm-up's share are multiplied. The smaller of the two is "
                                              "due."),
+        (lambda step, ema: min(ema, warm(step)) ** 2, "The average follows twice in one step: what is kept is kept "
+                                                      "twice over. Once is enough."),
+        (lambda step, ema: (ema + warm(step)) / 2, "You take the mean of `ema` and the warm-up's share. The smaller of "
+                                                   "the two is due."),
+        (lambda step, ema: min(ema, step / (10 + step)), "The warm-up counts steps that are done: in step 0 the share "
+                                                         "is (1 + 0) / (10 + 0)."),
     ]  # fmt: skip
     for rule, words in cases:
         if all_are(rule):

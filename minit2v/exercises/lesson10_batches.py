@@ -61,6 +61,9 @@ def _check_rows(learner):
     base = _samples(learner, 3, 7)
     for name, other in (("step", (3, 8)), ("seed", (4, 7))):
         if near(_samples(learner, *other), base):
+            if name == "step" and not near(_samples(learner, 3, 1007), base):
+                raise Wrong("Steps 7 and 8 see the same batch, and step 1007 another one: several steps in a row are "
+                            "alike. Each has samples of its own.")
             what = "Every step sees the same batch" if name == "step" else "Every run sees the same batches"
             raise Wrong(f"{what}: `{name}` does not play a part. (If it is in the seed of a generator: on the CPU, "
                         "torch hears only the lowest 32 bits of that number.)")

@@ -156,8 +156,8 @@ def _check_places(learner):
                 belongs = "channels" if name == "weight" else "clips and frames"
                 raise Wrong(f"`{name}` acts along the {WORDS[axis][1]}: it lies on the wrong axis, where it happens "
                             f"to fit. It belongs to the {belongs}.")
-    cost = _response(learner, "f", weight=weight)
-    if not near(cost.amax(1), cost.amin(1), 1e-3):
+    cost, even = _response(learner, "f", weight=weight), _response(learner, "f")
+    if not near(cost.amax(1), cost.amin(1), 1e-3) and near(even.amax(1), even.amin(1), 1e-3):
         raise Wrong("`weight` acts along the frames: it lies on the wrong axis, where it happens to fit. It belongs "
                     "to the channels.")
 
@@ -207,6 +207,9 @@ def _check_frames(learner):
         return
     if near(cost * ~counted, 0.0) and not near(cost, 0.0):
         _explain_frames(cost)
+        if bool(((cost > 1e-4).sum(1) == 1).all()):
+            raise Wrong("Of the frames that count, only one is in the loss of each clip. It is the mean over all of "
+                        "them.")
         raise Wrong("Only the frames that count are in your loss, but they have the wrong share: in clip 0, three "
                     f"frames count, and an error of 1 in the first one costs {float(cost[0, 0]):.3g}; due is 0.333.")
     if near(cost, torch.full_like(cost, 0.25)):
@@ -229,5 +232,8 @@ def _check_nothing(learner):
                     torch.ones(2), counted)  # fmt: skip
     if isinstance(value, torch.Tensor) and not value.isfinite().all():
         raise Wrong("For a clip of which no frame counts, the loss is NaN: it is divided by 0 frames. It has to be 0.")
+    if isinstance(value, torch.Tensor) and value.shape == (2,) and abs(float(value[1])) > 1e-6:
+        raise Wrong(f"For a clip of which no frame counts, the loss is {float(value[1]):.3g}. It has to be 0: nothing "
+                    "is asked of it.")
     compare(value, torch.stack([answer[0, :2].double().square().mean(), torch.zeros((), dtype=torch.float64)]), "b",
             "loss, where no frame of clip 1 counts")  # fmt: skip

@@ -119,6 +119,10 @@ def _check_level(asked, level):
         i, j = _worst(found - level)
         raise Wrong(f"{told}; yours hears {float(found[i, j]):.3g} for frames that do not count, and only there. They "
                     "are as noisy as `level` says, like all others.")
+    for other, words in ((level.flip(1), "the frames' levels in reverse order"), (level.sqrt(), "their root"),
+                         (level.square(), "their square"), (level[:1].expand_as(level), "those of clip 0 for all")):
+        if near(found, other):
+            raise Wrong(f"{told}; yours hears {words}.")
     i, j = _worst(found - level)
     raise Wrong(f"{told}; for clip {i} and frame {j} that is {float(level[i, j]):.3f}, and yours hears "
                 f"{float(found[i, j]):.3f}.")

@@ -116,7 +116,13 @@ def _check_others(y, schedule, known, told, at_others, level):
     if extra.any() and known.any():
         raise Wrong(f"{told}the level of known frames goes to {_named(extra)} as well, which has to be made, "
                     "by the schedule.")
-    due = float(schedule[m])
+    due, column = float(schedule[m]), y[:, clip, frame]
+    for power, words in ((2.0, "its square"), (0.5, "its root")):
+        if near(column, schedule**power, 1e-6):
+            raise Wrong(f"{told}the others follow not the schedule, but {words}. Take its levels as they are.")
+    if near(column, torch.linspace(1, 0, len(column)), 1e-6):
+        raise Wrong(f"{told}the others fall by equal steps from 1 to 0. The schedule says where they are at each "
+                    "moment.")
     raise Wrong(f"{told}frame {frame} of clip {clip} has to be made, and at moment {m} its level is "
                 f"{float(y[m, clip, frame]):.3g} where the schedule says {due:.3g}.")
 
@@ -182,7 +188,7 @@ def held_step(learner):
         _check_told(levels, sigma, then, seen, x, picture)
         _check_seen(seen, x, picture, sigma)
         y = tensor(y, x.shape, "bfchw")
-        _check_step(y, seen.double(), picture.double(), Field()(seen, levels), sigma, then)
+        _check_step(y, seen.double(), picture.double(), Field()(seen, levels), sigma, then, x[:, 0].double())
     return "The network sees the picture and knows it for clean; the step moves all frames but this one."
 
 
@@ -262,13 +268,28 @@ def _check_seen(seen, x, picture, sigma):
                 "replaced.")
 
 
-def _check_step(y, seen, picture, velocity, sigma, then):
+def _check_step(y, seen, picture, velocity, sigma, then, before):
+    """The step of the frames to be made, and what stands in frame 0 after it; before: what stood there in x."""
     step = then - sigma
     first, rest = y[:, 0], y[:, 1:]
     x, v = seen[:, 1:], velocity[:, 1:].double()
     shares = mixture(rest, {"x": x, "velocity": v})
     if not near(rest, x + step * v):
         if shares is None:
+            good = [k for k in range(1, y.shape[1]) if near(y[:, k], seen[:, k] + step * velocity[:, k].double())]
+            alike = (rest - x) / step
+            if near(alike, alike[:, :1].expand_as(alike)):
+                raise Wrong("All frames take the same step: the velocities are averaged, or that of one frame is taken "
+                            "for all. Each frame has a velocity of its own.")
+            if good:
+                odd = [k for k in range(1, y.shape[1]) if k not in good]
+                what = "the picture" if near(y[:, odd[0]], picture) else "something else"
+                raise Wrong(f"Frame {', '.join(map(str, odd))} becomes {what}, and the others are right. Only frame 0 "
+                            "is the picture; all others take a step.")
+            more = rest - x - step * v
+            if near(more, more.mean().expand_as(more)):
+                raise Wrong(f"The step is right, and {float(more.mean()):+.3g} is added to all frames behind it. A "
+                            "step of Euler's method adds nothing else, and no noise.")
             raise Wrong("The frames to be made are no mixture of x and the velocity: a step is x plus some of the "
                         "velocity, and nothing else.")
         a, s = float(shares["x"]), float(shares["velocity"])
@@ -283,10 +304,16 @@ def _check_step(y, seen, picture, velocity, sigma, then):
         if abs(a - 1) < 1e-4 and abs(s + sigma) < 1e-4:
             raise Wrong(f"You go all the way to level 0 at once, by {sigma:g} · velocity; this step ends at {then:g}: "
                         f"from {sigma:g} to {then:g} it is x {step:+.3g} · velocity.")
+        if abs(a - 1) < 1e-4 and abs(s + then) < 1e-4:
+            raise Wrong(f"Your step is as long as the level after it, {then:g}. It leads from {sigma:g} to {then:g}: "
+                        f"x {step:+.3g} · velocity.")
         raise Wrong(f"The frames to be made become {a:.3g} · x + {s:.3g} · velocity; from {sigma:g} to {then:g} it has "
                     f"to be x {step:+.3g} · velocity.")
     if near(first, picture):
         return
+    if near(first, before):
+        raise Wrong("After the step frame 0 is what stood there in x before: the picture was shown, and not kept. A "
+                    "known frame stays as it is.")
     if near(first, picture + step * velocity[:, 0].double()):
         raise Wrong("The picture is stepped along with the others: after the step, frame 0 is another one. Its level "
                     "was 0 before and is 0 after, so it must stay.")
@@ -618,6 +645,28 @@ def _explain_distance(learner, value, error, name):
         if abs(value - float(error.square().sum(axes).sqrt().mean())) < 1e-4:
             raise Wrong(f"The {name} is {value:.4g}, the mean of the distances of each {of}. The root of the mean over "
                         "all numbers is asked for.")
+    ways = {"the root of the mean of the *absolute* differences. Square them": error.abs().mean().sqrt(),
+            "the fourth root of the mean of fourth powers. Squares are asked for": error.pow(4).mean().sqrt().sqrt(),
+            "the median of the differences. The mean is asked for": error.abs().median()}
+    for words, other in ways.items():
+        if abs(value - float(other)) < 1e-4:
+            raise Wrong(f"The {name} is {value:.4g}, {words}.")
+    for axis, what in ((2, "color"), (0, "row"), (1, "column")):
+        for i in range(error.shape[axis]):
+            if abs(value - float(error.select(axis, i).square().mean().sqrt())) < 1e-4:
+                raise Wrong(f"The {name} is {value:.4g}: that is {what} {i} alone. All numbers of the picture count.")
+    due = float(error.square().mean().sqrt())
+    scaled = _parts(learner, 2 * picture, 2 * (picture + error), 2 * (picture + error))[0]
+    plain = _parts(learner, picture, picture + error, picture + error)[0]
+    if plain and abs(scaled / plain - 1) < 1e-3:
+        raise Wrong("With all values doubled, your numbers stay the same: they are divided by how large the picture's "
+                    "values are. The difference itself is asked for.")
+    for axes in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2)):
+        left = math.prod(error.shape[i] for i in range(3) if i not in axes) ** 0.5
+        if abs(value - due * left) < 1e-3:
+            raise Wrong(f"The {name} is {value:.4g}, {left:.3g} times too much: the squares are divided by the number "
+                        f"of {' and '.join(('rows', 'columns', 'colors')[i] for i in axes)} only. Take the mean over "
+                        "everything.")
     if abs(value - float(error.square().sum(2).mean().sqrt())) < 1e-4:
         raise Wrong(f"The {name} is {value:.4g}: the three colors are added up, and not averaged. The mean is over all "
                     "numbers of the picture.")

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import torch
 
-from minit2v.exercises.judging import Spy, Wrong, compare, near, pair, said, tensor
+from minit2v.exercises.judging import Spy, Wrong, compare, in_words, mixture, near, pair, said, tensor
 from minit2v.exercises.registry import task
 from minit2v.world.windows import Window, plan
 
@@ -87,6 +87,14 @@ def _check_meaning(windows, given):
     if all(known == end - done for (_, end, known), done in zip(windows, made, strict=True)):
         raise Wrong(f"{given}your third numbers are {', '.join(str(known) for *_, known in windows)}: that is how many "
                     "frames each window makes. Asked is how many of its first frames are there before.")
+    if len(windows) > 1 and all(start == done and known for (start, _, known), done in
+                                zip(windows[1:], made[1:], strict=True)):  # fmt: skip
+        raise Wrong(f"{given}window 1 begins at frame {windows[1][0]}, with its first new frame. It covers those that "
+                    "it knows, too: they are its first ones.")
+    if len(windows) > 1 and all(known == done and start
+                                for (start, _, known), done in zip(windows[1:], made[1:], strict=True)):
+        raise Wrong(f"{given}window 1 says that it knows {windows[1][2]}: that is the frame up to which it knows, "
+                    "counted in the clip. Asked is how many of its frames that are.")
     if len(windows) > 1 and all(start == done for (start, *_), done in zip(windows, made, strict=True)):
         raise Wrong(f"{given}each window begins where the one before ends, and so knows nothing of it: windows have to "
                     "overlap, by the context.")
@@ -178,6 +186,8 @@ def hand_on(learner):
         given = f"With {frames} frames made, {known} of them to be known in a window of {length}, "
         _check_asked(learner.logs.get(1, []), past, known, given, value)
         latents, mask = pair(value, ("latents", "mask"))
+        if isinstance(latents, torch.Tensor) and isinstance(mask, torch.Tensor) and latents.dim() < mask.dim():
+            raise Wrong("Latents and mask are exchanged: return (latents, mask).")
         f, k = 1 + (length - 1) // 4, 1 + (known - 1) // 4
         latents = tensor(latents, (f, 3, 2, 2), "fchw", "tensor of latents")
         _check_mask(mask, f, k, known, given)
@@ -287,12 +297,17 @@ def _shares(y, first, second, overlap):
     """Of which frames, in which shares, each frame of the result is made: (out, f1 + f2). Raises `Wrong` if of none."""
     basis = torch.cat([first, second]).double()  # (f1 + f2, d)
     shares = torch.linalg.lstsq(basis.T, y.T).solution.T
+    off = [t for t in range(len(y)) if not near(shares[t] @ basis, y[t], 1e-3)]
+    seam = list(range(len(first) - overlap, len(first)))
     if not near(shares @ basis, y, 1e-3):
         a, b = first[-overlap:].double(), second[:overlap].double()
         weight = (y[len(first) - overlap : len(first)] - a) / (b - a)  # (overlap, d), if every channel had its own
         if near(weight, weight[:1].expand_as(weight), 1e-2):
             raise Wrong("In the overlap, the weights differ from channel to channel, and are the same in every frame: "
                         "the ramp lies along the wrong axis. It runs along the frames; give it an axis for d.")
+        if off == seam:
+            raise Wrong("In the overlap, the result is no mixture of the two windows' frames, and outside of it all is "
+                        "right. Each frame there is a share of the first window's and a share of the second's, added.")
         raise Wrong("Some frames of the result are no mixture of frames that you were given, within their own clip. "
                     "Is something added, or are clips of the batch mixed?")
     return torch.where(shares.abs() < 1e-4, 0.0, shares)
@@ -362,19 +377,27 @@ def _check_ramp(shares, f1, overlap, given):
 )
 def to_screen(learner):
     middle, wide = torch.tensor([32.0, 24.0]), torch.tensor([10.0, 10.0])
-    for t in (2, 5, 3):
+    for number, t in enumerate((2, 5, 3)):
         position, camera = wide * learner.draw(t, 2), wide * learner.draw(t, 2)
         zoom = 0.6 + 1.4 * torch.rand(t, generator=learner.generator)
-        _check_probes(learner, position, camera, zoom, middle)
+        if number:
+            _check_probes(learner, position, camera, zoom, middle)
         y = tensor(learner(position, camera, zoom, middle), (t, 2), "fd")
         due = (position.double() - camera.double()) * zoom.double()[:, None] + middle.double()
-        swapped = (position.double() - camera.double()) * zoom.double()[None] + middle.double() if t == 2 else None
-        if swapped is not None and near(y, swapped) and not near(y, due):
-            raise Wrong("With two frames, the zoom of frame 0 is multiplied onto x and that of frame 1 onto y: it "
-                        "was broadcast along the wrong axis, and goes unnoticed because there are as many frames as "
-                        "axes.")
-        compare(y, due, "fd")
+        if number:
+            compare(y, due, "fd")
+        else:
+            _check_square(y, due, position.double() - camera.double(), zoom.double(), middle.double())
     return "What the camera looks at stands in the middle at any zoom, and the ground runs against the pan."
+
+
+def _check_square(y, due, away, zoom, middle):
+    """With as many frames as axes, one can be taken for the other and nothing stops."""
+    if near(y, away * zoom + middle) and not near(y, due):
+        raise Wrong("With two frames, the zoom of frame 0 is multiplied onto x and that of frame 1 onto y: it was "
+                    "broadcast along the wrong axis, and goes unnoticed because there are as many frames as axes.")
+    if near(y, due.T) and not near(y, due):
+        raise Wrong("Frames and coordinates are exchanged: (t, 2) has the frames first, then x and y.")
 
 
 def _check_probes(learner, position, camera, zoom, middle):
@@ -404,6 +427,10 @@ def _check_probes(learner, position, camera, zoom, middle):
         raise Wrong("The x and y of the middle are exchanged.")
     if near(plain, plain.round(), 1e-7) and bool(((plain - p - m).abs() < 1).all()):
         raise Wrong("Your places are rounded to whole px: what moves slowly would jump. Leave them as they are.")
+    parts = mixture(plain, {"position": p, "middle": m.expand_as(p), "1 px": torch.ones_like(p)})
+    if not near(plain, p + m) and parts is not None:
+        raise Wrong(f"With a camera that rests at the origin and zoom 1, a place on the screen is 1 · position + 1 · "
+                    f"middle; yours is {in_words(parts)}.")
     if not near(plain, p + m):
         raise Wrong("With a camera that rests at the origin and zoom 1, the picture is the world, moved so that the "
                     "origin stands in the middle; yours shows something else.")
@@ -427,6 +454,16 @@ def _check_probes(learner, position, camera, zoom, middle):
     if near(panned, p - c + c[0] + m):
         raise Wrong("Your camera is measured from where it begins. It is where the camera looks, in the world: one "
                     "that rests away from the origin sees everything moved, too.")
+    for step, when in ((1, "one frame late"), (-1, "one frame early")):
+        if near((panned - p + c.roll(step, 0) - m)[1:-1], torch.zeros_like(c[1:-1])):
+            raise Wrong(f"The camera comes {when}: each frame is seen from where the camera is in that frame.")
+    if near((panned - p - m).diff(dim=0), torch.zeros_like(c[1:])):
+        raise Wrong("All frames are seen from one place, a mean of the camera's perhaps: the pan is lost.")
+    for axis, name in enumerate("xy"):
+        share = float(((p + m - panned) * c)[:, axis].sum() / c[:, axis].square().sum())
+        if near(panned[:, axis], (p - share * c + m)[:, axis]) and abs(share - 1) > 1e-3:
+            raise Wrong(f"In {name}, the camera is taken away {round(share, 3) + 0.0:.3g} times. Its place is taken "
+                        "away once, in both directions.")
     if not near(panned, p - c + m):
         raise Wrong("With zoom 1, an object stands at its position, minus the camera, plus the middle; yours does not.")
     z = zoom.double()[:, None]

@@ -1,5 +1,8 @@
 """Lesson 14, speed: answers kept from step to step, batches, two steps in one, and attention that is shared out."""
 
+import math
+from itertools import pairwise
+
 import torch
 
 from minit2v.exercises.judging import Spy, Wrong, compare, in_words, mixture, near, number, pair, tensor
@@ -78,6 +81,8 @@ def sample_with_cache(learner):
     due = (0, 1, 3, 4)
     y = tensor(learner(Spy(Numbered()), noise, schedule, due), noise.shape, "bnd")
     asked = asked_of(learner)
+    if near(y.sort(dim=-1).values.sum((1, 2)), torch.ones(len(y))) and near(y, y.round()):
+        raise Wrong("What comes back is the last velocity. Asked is where the walk ends: x.")
     _check_calls(asked, schedule, due)
     _check_walk([x.double() - noise.double() for x, _ in asked] + [y - noise.double()], schedule.double(), due)
     again = tensor(learner(Spy(Field()), noise + 1, schedule, due), noise.shape, "bnd")
@@ -109,6 +114,10 @@ def _check_walk(ways, schedule, due):
     if any(near(way, torch.zeros_like(way)) for way in ways[1:-1]):
         raise Wrong(f"In step {due[1]} you ask for the velocity at the noise itself: x has to move on in every step, "
                     "also in those that are not due.")
+    whole = torch.stack([way.flatten(1)[0, : len(due)] for way in ways[1:]])  # (look, velocity)
+    if near(whole, whole.diagonal().diag()) and len(due) > 1:
+        raise Wrong("At every look, x is the noise plus the last velocity alone: you begin again at the noise, and "
+                    "what has been walked before is lost. Walk on from where x is.")
     table = torch.stack([way.flatten(1)[0, : len(due)] for way in ways]).diff(dim=0)  # (run, velocity)
     for k, j in (table.abs() > 1e-4).nonzero().tolist():
         if j != k:
@@ -161,6 +170,9 @@ def _check_calls(asked, schedule, due):
                     "has to be schedule[i].")
     if near(told_as, torch.tensor(due)):
         raise Wrong("You tell the network the number of the step. It wants the noise level: schedule[i].")
+    if any(abs(a - b) < 1e-6 for a, b in pairwise(levels)):
+        raise Wrong(f"The network is asked more than once at the same level: {levels_said(levels)}. One look for each "
+                    "step that is due, and none for the others.")
     called = [i for level in levels for i in range(steps) if abs(float(schedule[i]) - level) < 1e-4]
     if len(called) < len(levels):
         raise Wrong(f"The network is asked at the levels {levels_said(levels)}, and those of the steps that are due "
@@ -269,6 +281,14 @@ def _check_meaning(found, cases):
                                                         "`speed`, bytes come at `bandwidth`."),
         ([max(_clocks(*given)) for given in upside_down], "You multiply by `speed` and `bandwidth`. They are amounts "
                                                           "per second: a time is the amount, divided by them."),
+        ([sum(_clocks(*given)) / 2 for given in cases], "The mean of the two clocks is taken. The pass is done when "
+                                                        "the slower one is."),
+        ([math.hypot(*_clocks(*given)) for given in cases], "The clocks are added up, in squares. They run at the same "
+                                                            "time: the pass is done when the slower one is."),
+        ([max(n * f / s, w / b, n * m / b) for f, w, m, n, s, b in cases],
+         "Weights and activations have a clock each. They come over the same wire, one after the other: add them up."),
+        ([max(n * f / s, (n * w + m) / b) for f, w, m, n, s, b in cases],
+         "Weights and activations are exchanged: the weights are fetched once, the activations once for each clip."),
         ([s // 1 for s in due], "The seconds are rounded down to whole ones: `//` throws the rest away. Divide by /."),
     ):  # fmt: skip
         if _alike(seconds, other):
@@ -300,6 +320,13 @@ def _check_clock(learner, name, sizes, fixed, each):
         raise Wrong(f"Fetching {sizes['weights']:g} bytes of weights at {sizes['bandwidth']:g} a second takes "
                     f"{fixed:g} s "
                     f"for any batch, and in yours it takes {start:.4g} s.")
+    factor = slope / each
+    if near(start, factor * fixed, 1e-6):
+        raise Wrong(f"Where only {name} counts, your time is {factor:.4g} times what it has to be, for every batch: a "
+                    "factor too many. FLOPs and bytes are counted as they are given.")
+    if name == "fetching" and near(start, fixed, 1e-6):
+        raise Wrong(f"Fetching the weights takes {fixed:g} s, as it should, and the activations of each clip "
+                    f"{slope:.4g} s, where {each:g} are due.")
     if name == "fetching" and near(found[0], fixed + each, 1e-6) and found[1] < fixed + each:
         raise Wrong("The weights are divided by the batch: with more clips they take less time to fetch. All of them "
                     "are fetched in every pass, once, however many clips there are.")
@@ -322,6 +349,11 @@ def _check_clips(clips, given, seconds):
         if near(clips, batch / clock, 1e-6):
             raise Wrong(f"{told}: that goes by the clock of {name} alone. The next batch begins when the slower of "
                         "the two is done.")
+    if near(clips, 1 / max(_clocks(*given[:3], 1, *given[4:])), 1e-6):
+        raise Wrong(f"{told}: that is what a batch of one clip brings.")
+    factor = clips * seconds / batch
+    if near(factor, round(factor), 1e-6) and factor > 1 and batch == 1:
+        raise Wrong(f"{told}, {factor:.4g} times as many. Clips per second are asked for.")
     if near(clips, batch * seconds, 1e-6):
         raise Wrong(f"{told}: multiplied by the seconds, and not divided.")
     raise Wrong(f"{told}.")
@@ -425,6 +457,12 @@ def _explain_student(y, x, half, first, second, share, levels):
                     f"student is there − here, {whole:.3g}. {told}")
     if abs(a - b) < 1e-3:
         raise Wrong(f"Both velocities count the same, and the two steps are not equally long. {told}")
+    if abs(a + b) < 1e-3:
+        raise Wrong(f"The velocities are subtracted from each other. Both lead on, one after the other: their ways are "
+                    f"added. {told}")
+    if near(a / b, here / middle, 1e-3):
+        raise Wrong(f"The velocities are weighted by the levels at which they are asked. They count by the lengths of "
+                    f"their steps. {told}")
     if abs(second_way - whole) < 1e-3:
         raise Wrong(f"The second step goes all the way from `here` to `there`. It begins at `middle`: there − middle. "
                     f"{told}")
@@ -470,7 +508,8 @@ def _check_one(learner, answers, said):
     told = "With one share only, its answer has to come back as it is, whatever was said"
     found = mixture(y, {"it": answers[0]}, groups=1)
     if found is None:
-        raise Wrong(f"{told}.")
+        raise Wrong(f"{told}. Yours is not even a multiple of it: an answer is weighted, and nothing is added to "
+                    "it, or done to its values.")
     weight = found["it"]
     if near(weight.sum(), 1.0, 1e-3):
         raise Wrong(f"{told}. In yours the weights sum to 1 over the queries. What one query takes from all shares "
@@ -497,13 +536,13 @@ def _check_weights(learner, answers, said):
     found = mixture(y, {str(i): answers[i] for i in range(shares)}, groups=1)
     if found is not None and near(torch.stack(list(found.values())), torch.full_like(said, 1 / shares), 1e-3):
         raise Wrong("A plain mean: every share counts the same, however much was said in it.")
-    if near(tensor(learner(answers, said.flip(0)), (n, d), "nd"), y):
+    if near(tensor(learner(answers, said + learner.draw(*said.shape)), (n, d), "nd"), y):
         raise Wrong("`said` plays no part: when the shares say as much as others did, the result is the same.")
     if found is None:
         raise Wrong("The merged answer to a query is no mixture of the shares' answers to it: each share has one "
                     "weight, for all channels of its answer.")
     weight, due = torch.stack(list(found.values())), said.double().softmax(dim=0)  # (shares, n)
-    if near(weight, due, 1e-3):
+    if near(weight, due, 5e-5):
         return
     if near(weight, (-said.double()).softmax(dim=0), 1e-3):
         raise Wrong("The weights are turned round: a share in which much was said counts little.")
@@ -515,11 +554,20 @@ def _check_weights(learner, answers, said):
                     "for every query, and it has to be used there.")
     if near(weight.amax(0), torch.ones(n), 1e-3):
         raise Wrong("Only the share in which most was said is heard. The others count, too, by how much was said.")
+    for order, words in ((said.double().sort(dim=0).values, "are sorted"),
+                         (said.double().roll(1, 0), "are shifted by one share")):
+        if near(weight, order.softmax(dim=0), 1e-3) and shares > 2:
+            raise Wrong(f"The weights are right, and stand at the wrong shares: they {words}.")
+    if near(weight, due, 1e-2):
+        raise Wrong("The weights are right to two or three digits only: is something rounded, or computed in half "
+                    "precision?")
     if near(weight, due.softmax(dim=0), 1e-3):
         raise Wrong("The weights go through a softmax twice, and are nearly equal after it. Once is enough.")
     _explain_weights(weight, said.double())
-    rest = "; ".join(f"share {i}: {float(weight[i, 0]):.3f}, due {float(due[i, 0]):.3f}" for i in range(shares))
-    raise Wrong(f"The weights of the shares are wrong. For query 0, {rest}.")
+    worst = int((weight - due).abs().amax(0).argmax())
+    rest = "; ".join(f"share {i}: {float(w):.3f}, due {float(d):.3f}"
+                     for i, (w, d) in enumerate(zip(weight[:, worst], due[:, worst], strict=True)))  # fmt: skip
+    raise Wrong(f"The weights of the shares are wrong. For query {worst}, {rest}.")
 
 
 def _explain_weights(weight, said):
@@ -528,8 +576,11 @@ def _explain_weights(weight, said):
     if silent:
         raise Wrong(f"Of {len(said)} shares, number {', '.join(map(str, silent))} (counted from 0) is not heard at "
                     "all. There may be any number of them.")
-    if not (weight > 0).all():
-        return
+    quiet = weight < 0.01 * said.softmax(dim=0)
+    if quiet.any():
+        i, j = quiet.nonzero()[0].tolist()
+        raise Wrong(f"Share {i} is hardly heard by query {j}, though `said` is {float(said[i, j]):.3g} there. It is a "
+                    "logarithm and may be negative: e^said is above 0 all the same.")
     apart, due = ((each - each[:1])[1:] for each in (weight.log(), said))  # from the first share, (shares - 1, n)
     factor = float((apart * due).sum() / (due * due).sum())
     if near(apart, factor * due, 1e-3):

@@ -83,8 +83,10 @@ def _check_across(x, y, time):
         by_frames = float(GLIDE * (len(time) - 1) / time[-1])
         why = " That is 7 px a frame." if near(slope, by_frames, 1e-2) else ""
         raise Wrong(f"It goes to the right by {slope:.3g} px a second, and 7 are asked for.{why}")
+    if near(x, (GLIDE * time).round(), 1e-6):
+        raise Wrong("Places are rounded to whole px: what moves slowly would jump. Leave them as they are.")
     first = int(((x - GLIDE * time).abs() > 1e-2).nonzero()[0])
-    before = f" Up to {float(time[first - 1]):g} s that is so, and" if first > 1 else ""
+    before = f" Up to {float(time[first - 1]):g} s that is so, and" if first > 1 else " But"
     raise Wrong(f"To the right it goes at one speed, 7 px a second, always on.{before} at {float(time[first]):g} s "
                 f"yours is at x {float(x[first]):.3g}, where {GLIDE * float(time[first]):.3g} is due.")
 
@@ -141,6 +143,13 @@ def _check_pace(learner, seconds):
         if near(way, usual * pace, 1e-3):
             raise Wrong(f"{told} the whole path is {pace:g} times as large. The same path is asked for, in another "
                         "time.")
+        clock = way[1:, 0] / usual[1:, 0]  # by how much the clock of x goes faster
+        if near(clock, clock.mean().expand_as(clock), 1e-3):
+            raise Wrong(f"{told} the clock goes {float(clock.mean()):.3g} times as fast. It has to go {pace:g} times "
+                        "as fast: time is seconds · pace.")
+        if near((way[:, 0] - usual[:, 0]).diff(), torch.zeros(len(way) - 1), 1e-3):
+            raise Wrong(f"{told} the clock goes as ever, and begins earlier or later: a pace is multiplied, and not "
+                        "added.")
         raise Wrong(f"{told} it must be where it is at {pace:g} times the seconds at pace 1: the clock goes faster.")
 
 
@@ -231,8 +240,8 @@ def _check_synthetic(learner):
                             "it begins is no part of a motion: take the mean place away.")
             if found != name and abs(off) < 1e-2:
                 raise Wrong(f"{told} is named {found!r}, with nothing left. That is another track, which fits only if "
-                            "it is stretched, or turned round: do not scale paths to one length, and do not compare "
-                            "directions alone.")
+                            "something of the motion is taken away, or if it is stretched, or turned round: do not "
+                            "scale paths to one length, and do not compare directions alone.")
             if found != name and name in ("right", "creeps") and found in ("right", "creeps"):
                 raise Wrong(f"{told} is named {found!r}: the direction is the same, the length is not. Do not scale "
                             "paths to one length, and do not compare directions alone.")
@@ -247,6 +256,11 @@ def _check_synthetic(learner):
         raise Wrong(f"A path along the track 'right', but twice as far, is named {name!r} with {off:.2f} px left, as "
                     "if the length did not matter. Do not scale paths to one length, and do not compare directions "
                     "alone.")
+    late = zigzag_of(time - 1 / 8, 1.0).float() + start
+    name, off = _named(learner, late, tracks)
+    if abs(off) < 0.1:
+        raise Wrong(f"The track 'zigzags', but one frame late, is named {name!r} with {off:.2f} px left, as if the "
+                    "time did not matter. A law says where the subject is in each frame: compare frame with frame.")
     _check_spread(learner, tracks, start)
     _check_hidden(learner, tracks, start)
 
@@ -294,6 +308,11 @@ def _misread(position, track):
     for i in range(1, len(position)):
         before[i] = before[i] if seen[i] else before[i - 1]
         behind[-i - 1] = behind[-i - 1] if seen[-i - 1] else behind[-i]
+    between = position.clone()
+    for axis in range(2):
+        known = seen.nonzero()[:, 0].numpy()
+        line = np.interp(np.arange(len(position)), known, position[seen][:, axis].numpy())
+        between[:, axis] = torch.from_numpy(line)
     off = position[seen] - position[seen].mean(dim=0) - track[seen] + track.mean(dim=0)
     invented = "places are made up for hidden frames (those of frames {}). Leave these frames out"
     return {
@@ -304,6 +323,7 @@ def _misread(position, track):
         "the mean of the track is taken over all frames. Take it over the same frames as that of the path":
             float(off.square().sum(dim=1).mean().sqrt()),
         invented.format("before"): _left(before, track), invented.format("behind"): _left(behind, track),
+        invented.format("around"): _left(between, track),
     }  # fmt: skip
 
 
@@ -331,6 +351,13 @@ def _check_spread(learner, tracks, start):
             for size, value in _sizes(centered).items():
                 if near(off, value, 1e-4):
                     raise Wrong(f"{told}: {'; and '.join(words for words in (place, size) if words)}.")
+        size = float((p - p.mean(dim=0)).square().sum(dim=1).mean().sqrt())
+        if near(off, due / size, 1e-3):
+            raise Wrong(f"{told}: it is divided by how far the path goes. Px are asked for.")
+        if abs(off - due) <= 0.5 and near(off, round(off), 1e-6):
+            raise Wrong(f"{told}: it is rounded. Leave it as it is.")
+        if n := next((n for n in range(2, count) if near(off, _left(position[:n], tracks["zigzags"][:n]), 1e-4)), 0):
+            raise Wrong(f"{told}: only the first {n} of {count} frames are looked at.")
         raise Wrong(f"{told}. Take the root of the mean squared distance, over the frames that are seen.")
 
 
@@ -362,6 +389,7 @@ def _sizes(off):
         "that is the sum of the distances. Take the root of the mean square": square.sqrt().sum(),
         "that is the largest distance. Take the root of the mean square": square.amax().sqrt(),
         "that is the median distance. Take the root of the mean square": square.median().sqrt(),
+        "that is the mean of |x| and |y|. The distance is the root of x² + y²": off.abs().mean(),
         "that is the mean of |x| + |y|. The distance is the root of x² + y²": off.abs().sum(dim=1).mean(),
         "you divide by one frame less than there are, as for a spread that is estimated. Take the mean":
             (square.sum() / (n - 1)).sqrt(),

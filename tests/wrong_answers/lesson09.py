@@ -212,6 +212,42 @@ def in_before_out(x, weight, bias):
     return sum(taps) + bias[:, None, None]
 
 
+@wrong("09.2", "taps lie apart")
+def every_second_frame(x, weight, bias):
+    rows = rearrange(x, "b f c h w -> (b h w) c f")
+    y = F.conv1d(rows, weight, bias, padding=2 * (weight.shape[2] // 2), dilation=2)
+    return rearrange(y, "(b h w) c f -> b f c h w", h=x.shape[3], w=x.shape[4])
+
+
+@wrong("09.2", "reverse order")
+def last_frame_first(x, weight, bias):
+    return by_shifts(x, weight, bias).flip(1)
+
+
+@wrong("09.2", "around what goes in")
+def zeros_around_the_result(x, weight, bias):
+    half, y = weight.shape[2] // 2, by_shifts(x, weight, bias)
+    return F.pad(y[:, half : x.shape[1] - half], (0, 0, 0, 0, 0, 0, half, half))
+
+
+@wrong("09.2", "hears of itself alone")
+def channels_apart(x, weight, bias):
+    if weight.shape[0] != weight.shape[1]:
+        return by_shifts(x, weight, bias)
+    return by_shifts(x, weight * torch.eye(len(weight))[..., None], bias)
+
+
+@wrong("09.2", "the input is added")
+def with_the_input(x, weight, bias):
+    y = by_shifts(x, weight, bias)
+    return y + x if y.shape == x.shape else y
+
+
+@wrong("09.2", "such as an activation")
+def with_an_activation(x, weight, bias):
+    return F.silu(by_shifts(x, weight, bias))
+
+
 # ---- 09.3 temporal_attention(q, k, v, table)
 
 
@@ -375,6 +411,29 @@ def scaled_by_the_frames(q, k, v, table):
     return mixed((total + bias(q.shape[1], table)).softmax(dim=-1), v)
 
 
+@wrong("09.3", "outermost entries are never used")
+def cut_off_too_early(q, k, v, table):
+    t, far = torch.arange(q.shape[1]), len(table) // 2
+    apart = (t[None, :] - t[:, None]).clamp(-far + 1, far - 1) + far
+    return mixed((scores(q, k) + table[apart]).softmax(dim=-1), v)
+
+
+@wrong("09.3", "table is subtracted")
+def minus_the_table(q, k, v, table):
+    return mixed((scores(q, k) - bias(q.shape[1], table)).softmax(dim=-1), v)
+
+
+@wrong("09.3", "hears of a single frame")
+def the_largest_alone(q, k, v, table):
+    largest = (scores(q, k) + bias(q.shape[1], table)).argmax(dim=-1)
+    return mixed(F.one_hot(largest, q.shape[1]).to(v.dtype), v)
+
+
+@wrong("09.3", "added once more")
+def with_the_values(q, k, v, table):
+    return v + with_rearrange(q, k, v, table)
+
+
 # ---- 09.4 through_the_u(x, layer, halve, double, scales)
 
 
@@ -525,3 +584,15 @@ def middle_with_another_number(x, layer, halve, double, scales):
     for scale in reversed(range(scales)):
         y = layer(double(y), scale, kept[scale])
     return y
+
+
+@wrong("09.4", "the skip are exchanged")
+def skip_for_input(x, layer, halve, double, scales):
+    kept = []
+    for scale in range(scales):
+        kept.append(layer(x, scale))
+        x = halve(kept[-1])
+    x = layer(x, scales)
+    for scale in reversed(range(scales)):
+        x = layer(kept[scale], scale, double(x))
+    return x

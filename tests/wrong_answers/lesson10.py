@@ -209,6 +209,20 @@ def told_the_mean(denoiser, data, noise, level, weight, counted):
     return losses((denoiser((1 - s) * data + s * noise, mean) - (noise - data)) ** 2, weight, counted)
 
 
+@wrong("10.1", "only one is in the loss")
+def the_first_that_counts(denoiser, data, noise, level, weight, counted):
+    s = level[:, :, None, None, None]
+    error = (denoiser((1 - s) * data + s * noise, level) - (noise - data)) ** 2
+    return losses(error, weight, counted & (counted.cumsum(1) == 1))
+
+
+@wrong("10.1", "nothing is asked of it")
+def all_where_none_counts(denoiser, data, noise, level, weight, counted):
+    s = level[:, :, None, None, None]
+    error = (denoiser((1 - s) * data + s * noise, level) - (noise - data)) ** 2
+    return losses(error, weight, counted | ~counted.any(1, keepdim=True))
+
+
 # ---- 10.2 follow(average, model, step, ema)
 
 
@@ -374,7 +388,7 @@ def copies_the_model(average, model, step, ema):
     return average
 
 
-@wrong("10.2", "The warm-up is wrong")
+@wrong("10.2", "steps that are done")
 def forgets_all_at_first(average, model, step, ema):
     return averaged(average, model, min(ema, step / (10 + step)))
 
@@ -389,6 +403,17 @@ def those_that_learn(average, model, step, ema):
         for mine, its in zip(average.buffers(), model.buffers(), strict=True):
             mine.copy_(its)
     return average
+
+
+@wrong("10.2", "follows twice in one step")
+def twice_in_a_step(average, model, step, ema):
+    d = min(ema, (1 + step) / (10 + step))
+    return averaged(averaged(average, model, d), model, d)
+
+
+@wrong("10.2", "the mean of `ema`")
+def between_the_two(average, model, step, ema):
+    return averaged(average, model, (ema + (1 + step) / (10 + step)) / 2)
 
 
 # ---- 10.3 batch_of(seed, step, rank, ranks, batch, d)
@@ -538,3 +563,8 @@ def bits_that_meet(seed, step, rank, ranks, batch, d):
     each = batch // ranks
     numbers = [seed ^ step ^ i for i in range(rank * each, (rank + 1) * each)]
     return torch.stack([torch.randn(d, generator=torch.Generator().manual_seed(number)) for number in numbers])
+
+
+@wrong("10.3", "several steps in a row")
+def ten_steps_alike(seed, step, rank, ranks, batch, d):
+    return one_generator_each(seed, step // 10, rank, ranks, batch, d)

@@ -109,6 +109,11 @@ def added_to_all(schedule, known, level):
     return schedule[:, None, None] * ~known + level
 
 
+@wrong("12.1", "but its square")
+def levels_squared(schedule, known, level):
+    return with_where(schedule**2, known, level)
+
+
 # ---- 12.2 held_step(x, sigma, next_sigma, picture, velocity_fn)
 
 
@@ -241,6 +246,30 @@ def looks_twice(x, sigma, next_sigma, picture, velocity_fn):
     first = velocity_fn(x, told(x, sigma))
     then = put(x + (next_sigma - sigma) * first, picture)
     return put(x + (next_sigma - sigma) * (first + velocity_fn(then, told(x, next_sigma))) / 2, picture)
+
+
+@wrong("12.2", "what stood there in x before")
+def shown_and_not_kept(x, sigma, next_sigma, picture, velocity_fn):
+    return put(held(x, sigma, next_sigma, picture, velocity_fn), x[:, 0])
+
+
+@wrong("12.2", "All frames take the same step")
+def one_velocity_for_all(x, sigma, next_sigma, picture, velocity_fn):
+    x = put(x, picture)
+    velocity = velocity_fn(x, told(x, sigma)).mean(dim=1, keepdim=True)
+    return put(x + (next_sigma - sigma) * velocity, picture)
+
+
+@wrong("12.2", "Frame 1 becomes the picture")
+def the_picture_twice(x, sigma, next_sigma, picture, velocity_fn):
+    y = held(x, sigma, next_sigma, picture, velocity_fn)
+    return torch.cat([y[:, :1], picture[:, None], y[:, 2:]], dim=1)
+
+
+@wrong("12.2", "as long as the level after it")
+def as_long_as_the_next_level(x, sigma, next_sigma, picture, velocity_fn):
+    x = put(x, picture)
+    return put(x - next_sigma * velocity_fn(x, told(x, sigma)), picture)
 
 
 # ---- 12.3 condition(source, frames)
@@ -615,3 +644,18 @@ def total_last(*pictures):
 def by_pythagoras(picture, rebuilt, first):
     total, vae = rms(picture, first), rms(picture, rebuilt)
     return total, vae, abs(total**2 - vae**2) ** 0.5
+
+
+@wrong("12.5", "divided by how large")
+def in_shares_of_the_first(*pictures):
+    return three(lambda a, b: rms(a, b) / rms(a, 0 * a), *pictures)
+
+
+@wrong("12.5", "color 0 alone")
+def red_alone(*pictures):
+    return three(lambda a, b: rms(a[..., 0], b[..., 0]), *pictures)
+
+
+@wrong("12.5", "number of rows only")
+def divided_by_the_rows(*pictures):
+    return three(lambda a, b: ((a - b).square().sum() / len(a)).sqrt().item(), *pictures)

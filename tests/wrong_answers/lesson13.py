@@ -131,6 +131,16 @@ def nothing_left_over(frames, length, context):
     return windows
 
 
+@wrong("13.1", "with its first new frame")
+def begins_with_the_new(frames, length, context):
+    return [(start + known, end, known) for start, end, known in counting_up(frames, length, context)]
+
+
+@wrong("13.1", "counted in the clip. Asked is how many")
+def knows_up_to(frames, length, context):
+    return [(start, end, start + known if known else 0) for start, end, known in counting_up(frames, length, context)]
+
+
 # ---- 13.2 hand_on(past, encode, known, length)
 
 
@@ -222,6 +232,11 @@ def all_are_known(past, encode, known, length):
 @wrong("13.2", "fewer than are known")
 def the_last_frame_alone(past, encode, known, length):
     return placed(encode(past[-1:]), length)
+
+
+@wrong("13.2", "Latents and mask are exchanged")
+def mask_first(past, encode, known, length):
+    return placed(encode(past[-known:]), length)[::-1]
 
 
 # ---- 13.3 blend(first, second, overlap)
@@ -316,6 +331,12 @@ def smooth_ramp(first, second, overlap):
     return ramped(first, second, overlap, w * w * (3 - 2 * w))
 
 
+@wrong("13.3", "added.")
+def multiplied(first, second, overlap):
+    middle = first[:, first.shape[1] - overlap :] * second[:, :overlap]
+    return torch.cat([first[:, : first.shape[1] - overlap], middle, second[:, overlap:]], dim=1)
+
+
 # ---- 13.4 to_screen(position, camera, zoom, middle)
 
 
@@ -403,3 +424,28 @@ def whole_px(position, camera, zoom, middle):
 @wrong("13.4", "out of view has a place")
 def held_at_the_edge(position, camera, zoom, middle):
     return torch.minimum(((position - camera) * zoom[:, None] + middle).clamp(min=0), 2 * middle)
+
+
+@wrong("13.4", "one frame late")
+def camera_of_the_frame_before(position, camera, zoom, middle):
+    return (position - camera.roll(1, dims=0)) * zoom[:, None] + middle
+
+
+@wrong("13.4", "the pan is lost")
+def camera_at_its_mean(position, camera, zoom, middle):
+    return (position - camera.mean(dim=0)) * zoom[:, None] + middle
+
+
+@wrong("13.4", "+ 2 · middle")
+def twice_the_middle(position, camera, zoom, middle):
+    return (position - camera) * zoom[:, None] + 2 * middle
+
+
+@wrong("13.4", "In y, the camera is taken away -1 times")
+def camera_upside_down(position, camera, zoom, middle):
+    return (position - camera * torch.tensor([1.0, -1.0])) * zoom[:, None] + middle
+
+
+@wrong("13.4", "Frames and coordinates")
+def coordinates_first(position, camera, zoom, middle):
+    return ((position - camera) * zoom[:, None] + middle).T

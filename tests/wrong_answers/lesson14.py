@@ -207,6 +207,28 @@ def every_other_step(velocity_fn, noise, schedule, due):
     return walked(velocity_fn, noise, schedule, range(0, len(schedule), 2))
 
 
+@wrong("14.1", "the last velocity. Asked")
+def hands_back_the_velocity(velocity_fn, noise, schedule, due):
+    velocities = []
+    walked(lambda x, sigma: velocities.append(velocity_fn(x, sigma)) or velocities[-1], noise, schedule, due)
+    return velocities[-1]
+
+
+@wrong("14.1", "begin again at the noise")
+def always_from_the_noise(velocity_fn, noise, schedule, due):
+    return walked(velocity_fn, noise, schedule, due, lambda i, x, kept: noise + (schedule[i + 1] - schedule[0]) * kept)
+
+
+@wrong("14.1", "more than once at the same level")
+def looks_ahead(velocity_fn, noise, schedule, due):
+    def heun(x, sigma):
+        i = int((schedule == sigma).nonzero()[0])
+        first = velocity_fn(x, sigma)
+        return (first + velocity_fn(x + (schedule[i + 1] - sigma) * first, schedule[i + 1])) / 2
+
+    return walked(heun, noise, schedule, due)
+
+
 # ---- 14.2 batched(flops, weights, moved, batch, speed, bandwidth)
 
 
@@ -316,6 +338,29 @@ def times_the_speed(flops, weights, moved, batch, speed, bandwidth):
     return two_clocks(flops, weights, moved, batch, 1 / speed, 1 / bandwidth)
 
 
+@wrong("14.2", "mean of the two clocks")
+def half_of_both(flops, weights, moved, batch, speed, bandwidth):
+    seconds = (batch * flops / speed + (weights + batch * moved) / bandwidth) / 2
+    return seconds, batch / seconds
+
+
+@wrong("14.2", "a clock each")
+def three_clocks(flops, weights, moved, batch, speed, bandwidth):
+    seconds = max(batch * flops / speed, weights / bandwidth, batch * moved / bandwidth)
+    return seconds, batch / seconds
+
+
+@wrong("14.2", "8 times what it has to be")
+def in_bits(flops, weights, moved, batch, speed, bandwidth):
+    return two_clocks(flops, weights, moved, batch, speed, bandwidth / 8)
+
+
+@wrong("14.2", "a batch of one clip brings")
+def throughput_of_one(flops, weights, moved, batch, speed, bandwidth):
+    alone = two_clocks(flops, weights, moved, 1, speed, bandwidth)
+    return two_clocks(flops, weights, moved, batch, speed, bandwidth)[0], alone[1]
+
+
 # ---- 14.3 two_in_one(velocity_fn, x, here, middle, there)
 
 
@@ -410,6 +455,18 @@ def added_up(velocity_fn, x, here, middle, there):
 def the_others_lengths(velocity_fn, x, here, middle, there):
     first, second = two_looks(velocity_fn, x, here, middle)
     return ((there - middle) * first + (middle - here) * second) / (there - here)
+
+
+@wrong("14.3", "subtracted from each other")
+def their_difference(velocity_fn, x, here, middle, there):
+    first, second = two_looks(velocity_fn, x, here, middle)
+    return second - first
+
+
+@wrong("14.3", "weighted by the levels")
+def weighted_by_the_levels(velocity_fn, x, here, middle, there):
+    first, second = two_looks(velocity_fn, x, here, middle)
+    return (here * first + middle * second) / (here + middle)
 
 
 # ---- 14.4 merge(answers, said)
@@ -536,3 +593,19 @@ def by_the_answers(answers, said):
 @wrong("14.4", "do not sum to 1 over the shares")
 def each_on_its_own(answers, said):
     return (said.sigmoid()[..., None] * answers).sum(dim=0)
+
+
+@wrong("14.4", "not even a multiple of it")
+def logarithms_added(answers, said):
+    return (answers + said[..., None]).logsumexp(dim=0)
+
+
+@wrong("14.4", "two or three digits")
+def in_half_precision(answers, said):
+    return (said.half().float().softmax(dim=0)[..., None] * answers).sum(dim=0)
+
+
+@wrong("14.4", "may be negative")
+def what_is_positive(answers, said):
+    weight = said.relu() + 1e-6
+    return (weight[..., None] * answers).sum(dim=0) / weight.sum(dim=0)[..., None]

@@ -111,6 +111,16 @@ def back_and_on_again(seconds, pace):
     return torch.stack([7 * (seconds * pace % 1), way[:, 1]], dim=1)
 
 
+@wrong("17.1", "4 times as fast")
+def pace_squared(seconds, pace):
+    return with_remainders(seconds, pace**2)
+
+
+@wrong("17.1", "not added")
+def pace_added(seconds, pace):
+    return with_remainders(seconds + pace - 1, 1)
+
+
 # ---- 17.2 nearest(position, tracks)
 
 
@@ -291,3 +301,29 @@ def residual_first(position, tracks):
 @wrong("17.2", "largest distance")
 def worst_frame(position, tracks):
     return residuals(position, tracks, size=lambda off: off.norm(dim=1).max())
+
+
+@wrong("17.2", "as if the time did not matter")
+def at_any_time(position, tracks):
+    late = {name: least_residual(position[1:], {name: track[:-1]})[1] for name, track in tracks.items()}
+    name, off = least_residual(position, tracks)
+    return (min(late, key=late.get), min(late.values())) if min(late.values()) < off else (name, off)
+
+
+@wrong("17.2", "divided by how far the path goes")
+def in_shares_of_the_path(position, tracks):
+    name, off = least_residual(position, tracks)
+    return name, off / max(least_residual(position, {"still": 0 * tracks["still"]})[1], 1e-9)
+
+
+@wrong("17.2", "places are made up")
+def drawn_through(position, tracks):
+    seen, frames = position.isfinite().all(dim=1).numpy(), np.arange(len(position))
+    filled = np.stack([np.interp(frames, frames[seen], axis[seen]) for axis in position.numpy().T], axis=1)
+    return least_residual(torch.from_numpy(filled).float(), tracks)
+
+
+@wrong("17.2", "only the first 5 of 9 frames")
+def first_half(position, tracks):
+    half = len(position) // 2 + 1
+    return least_residual(position[:half], {name: track[:half] for name, track in tracks.items()})

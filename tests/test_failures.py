@@ -198,7 +198,7 @@ def test_a_dial_turns_its_knob_and_turns_it_back(bench, monkeypatch, key):
         usual = failures_figures.Dial(bench, key).clip({"mixing": 1.0, "guidance": 2.0, "steps": 8}[key])
         assert (usual.frames == bench.healthy[0].frames).mean() > 0.99
     assert "at 0.5" in dial.page({dial.name: 0.5}) if key == "hold" else dial.widget
-    assert "0.50" in dial.still(settings[:1]).alt
+    assert "0.50" in dial.stills(settings[:1]).alt
 
 
 def test_the_stored_curves_are_whole():

@@ -85,9 +85,10 @@ def test_the_reader_moves():
     reader = systems.Reader(OURS)
     _, view = reader.widget.children
     before = view.value
-    reader.slider.value = "hunyuanvideo"
+    slider = reader.sliders["model"]
+    slider.value = "hunyuanvideo"
     assert "118,800 tokens" in view.value != before and "✓ the same" in view.value
-    assert set(reader.slider.options) == set(names()) and find(reader.slider.options[0]).year == 2023
+    assert set(slider.options) == set(names()) and find(slider.options[0]).year == 2023
     assert "Wan2.1-T2V-1.3B 8" in reader.still.alt and "AnimateDiff v2 1" in reader.still.alt
 
 

@@ -10,8 +10,8 @@ from html import escape
 from minit2v.cost import Setup, lines
 from minit2v.cost.words import brief, human
 from minit2v.errors import UserError
+from minit2v.lab.live import Sliders
 from minit2v.lab.page import COLORS, Figure
-from minit2v.lab.players import chooser
 
 CHOICES = {  # what each slider offers; any combination of them is legal
     "seconds": (1, 2, 3, 4, 5, 6, 8, 10),
@@ -73,19 +73,14 @@ def explorer(base: Setup | None = None, start: dict | None = None) -> Explorer:
     return Explorer(base or Setup(layers=2), {**CHAPTER, **(start or {})})
 
 
-class Explorer:
-    """What `explorer` returns: `widget` is live, `still` a picture."""
+class Explorer(Sliders):
+    """What `explorer` returns: sliders over the bars."""
+
+    choices = CHOICES
 
     def __init__(self, base: Setup, start: dict):
-        self.base, self.start, self._widget = base, start, None
+        self.base, self.start = base, start
         self.first = figures(setup_of(start, base))
-
-    @property
-    def widget(self):
-        """ipywidgets sliders over the bars; arrow keys move them."""
-        if self._widget is None:
-            self.sliders, self._widget = chooser(CHOICES, self.start, self.page)
-        return self._widget
 
     def page(self, choices: dict) -> str:
         """The bars for one position of the sliders, as HTML."""
@@ -103,12 +98,6 @@ class Explorer:
     def still(self) -> Figure:
         """Scores of a layer and time of the clip against its length, one curve per kind of attention."""
         return _curves(self.base, self.start)
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
-        display(self.still)
 
     def __repr__(self) -> str:
         return "\n".join(f"{label}: {told(line)}" for label, line in self.first.items())

@@ -15,6 +15,7 @@ from minit2v.clip import Clip
 from minit2v.lab.drawings import INK, WRONG, _sheet, _write, described, strips
 from minit2v.lab.failures import FAILURES, Bench
 from minit2v.lab.inspectors import INSPECTORS
+from minit2v.lab.live import Sliders
 from minit2v.lab.page import COLORS, Figure, Html, show_source, table
 from minit2v.request import Given
 
@@ -113,12 +114,13 @@ def ledger(bench: Bench, names: Sequence[str]) -> Html:
     return table(head, rows, f"{len(rows)} failures, clips of each: {len(bench.prompts)}")
 
 
-class Shelf:
+class Shelf(Sliders):
     """A chooser of failures: the healthy clip and the broken one, what is seen, the cause and the fix. For pages that
     cannot run, `rings` shows the same figures."""
 
     def __init__(self, bench: Bench, names: Sequence[str] = tuple(FAILURES)):
-        self.bench, self.names, self._widget = bench, list(names), None
+        self.bench, self.names = bench, list(names)
+        self.choices, self.start = {"failure": self.names}, {"failure": self.names[0]}
 
     def page(self, choices: dict[str, str]) -> str:
         """One failure as HTML: two clips with controls, their figures, and the code."""
@@ -126,20 +128,6 @@ class Shelf:
         clips = {"healthy": self.bench.beside(name)[0], name: self.bench.made(name)[0]}
         shown = "".join(f"<h4>{escape(label)}</h4>{clip._repr_html_()}" for label, clip in clips.items())
         return f"{shown}<pre>{escape(note(self.bench, name))}</pre>{causes([name]).html}"
-
-    @property
-    def widget(self):
-        """An ipywidgets chooser; arrow keys move it."""
-        if self._widget is None:
-            from minit2v.lab.players import chooser
-
-            _, self._widget = chooser({"failure": self.names}, {"failure": self.names[0]}, self.page)
-        return self._widget
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
 
     def __repr__(self) -> str:
         return f"{len(self.names)} failures to choose from"
@@ -211,13 +199,15 @@ def _curve(panel, one: dict, at: float | None = None) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-class Dial:
-    """One knob: its measured curve, and a live clip at the setting where the slider stands. `still` shows the curve and
-    the clips of some settings, for pages that cannot run."""
+class Dial(Sliders):
+    """One knob: its measured curve, and a live clip at the setting where the slider stands. `stills` shows the
+    clips of some settings, for pages that cannot run."""
 
     def __init__(self, bench: Bench, key: str, steps: int = 8):
         self.bench, self.key, self.one, self.steps, self._clips = bench, key, stored()[key], steps, {}
-        self._widget = None
+        settings = self.one["settings"]
+        self.choices = {self.name: settings}
+        self.start = {self.name: min(settings, key=lambda x: abs(x - self.one["default"]))}
 
     def clip(self, setting: float) -> Clip:
         """The bench's first prompt and seed, with the knob at `setting`."""
@@ -249,17 +239,7 @@ class Dial:
     def name(self) -> str:
         return self.one["knob"].split(":")[0]
 
-    @property
-    def widget(self):
-        """An ipywidgets slider over curve and clip; arrow keys move it."""
-        if self._widget is None:
-            from minit2v.lab.players import chooser
-
-            start = min(self.one["settings"], key=lambda x: abs(x - self.one["default"]))
-            _, self._widget = chooser({self.name: self.one["settings"]}, {self.name: start}, self.page)
-        return self._widget
-
-    def still(self, settings: Sequence[float], moments: int = MOMENTS) -> Figure:
+    def stills(self, settings: Sequence[float], moments: int = MOMENTS) -> Figure:
         """The clips at some settings, with the measured effect."""
         notes = []
         for setting in settings:
@@ -270,11 +250,6 @@ class Dial:
         about = f"“{self.bench.prompts[0]}”, one seed, at settings of one knob: {self.name}."
         clips = [self.clip(setting).frames for setting in settings]
         return small(strips(clips, [f"{setting:g}" for setting in settings], notes, about, moments))
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
 
     def __repr__(self) -> str:
         return f"a slider for {self.name}"

@@ -11,6 +11,7 @@ import numpy as np
 from minit2v.clip import Clip
 from minit2v.errors import UserError, nearest
 from minit2v.lab.failures import FAILURES, Bench
+from minit2v.lab.live import Live
 from minit2v.lab.page import Figure, Html, table
 
 HEALTHY = "nothing is wrong"
@@ -45,12 +46,12 @@ class Score:
         return f"{self.points} of {len(self.right)}" + (f"; look again at {', '.join(missed)}" if missed else "")
 
 
-class Game:
+class Game(Live):
     """Ten clips to look at: `still` shows them, `widget` asks, `score` counts, `answers` tells. They are made when
     first asked for."""
 
     def __init__(self, system, cases: Sequence[tuple[str, str, int]] = CASES, steps: int = 8):
-        self.system, self.cases, self.steps, self._clips, self._widget = system, tuple(cases), steps, None, None
+        self.system, self.cases, self.steps, self._clips = system, tuple(cases), steps, None
 
     @property
     def clips(self) -> list[Clip]:
@@ -93,21 +94,18 @@ class Game:
         page = strips(frames, labels, notes, "Which knob is wrong?", MOMENTS)
         return small(page, colors=128)  # enough that no clip looks as if its colors were wrong
 
-    @property
-    def widget(self):
+    def build(self):
         """A clip, its prompt and a choice for each case; a button counts the points."""
-        if self._widget is None:
-            import ipywidgets
+        import ipywidgets
 
-            self.choices = [ipywidgets.Dropdown(options=("?", *KNOBS), value="?") for _ in self.cases]
-            rows = [
-                ipywidgets.HBox([ipywidgets.HTML(_small(clip, i + 1)), choice])
-                for i, (clip, choice) in enumerate(zip(self.clips, self.choices, strict=True))
-            ]
-            button, told = ipywidgets.Button(description="count"), ipywidgets.HTML()
-            button.on_click(lambda _: setattr(told, "value", f"<p role='status'>{escape(self.counted())}</p>"))
-            self._widget = ipywidgets.VBox([*rows, button, told])
-        return self._widget
+        self.choices = [ipywidgets.Dropdown(options=("?", *KNOBS), value="?") for _ in self.cases]
+        rows = [
+            ipywidgets.HBox([ipywidgets.HTML(_small(clip, i + 1)), choice])
+            for i, (clip, choice) in enumerate(zip(self.clips, self.choices, strict=True))
+        ]
+        button, told = ipywidgets.Button(description="count"), ipywidgets.HTML()
+        button.on_click(lambda _: setattr(told, "value", f"<p role='status'>{escape(self.counted())}</p>"))
+        return ipywidgets.VBox([*rows, button, told])
 
     def counted(self) -> str:
         """What the choices of the widget are worth; the answers once all are made."""
@@ -115,12 +113,6 @@ class Game:
         if "?" in given:
             return f"{given.count('?')} clips are not answered yet"
         return f"{self.score(given)}. {'; '.join(f'clip {i + 1}: {n}' for i, (n, *_) in enumerate(self.cases))}"
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
-        display(self.still)
 
     def __repr__(self) -> str:
         return f"a game of {len(self.cases)} clips"

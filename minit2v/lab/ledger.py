@@ -5,8 +5,8 @@ from __future__ import annotations
 from minit2v.arithmetic.clip import COLORS as PRIMARIES
 from minit2v.cost import Setup, lines
 from minit2v.cost.words import brief, times
+from minit2v.lab.live import Sliders
 from minit2v.lab.page import COLORS, Figure, Html, table
-from minit2v.lab.players import chooser
 
 CHOICES = {  # what each slider offers; any combination of them is legal
     "seconds": (1, 2, 3, 4, 5, 6, 8, 10),
@@ -54,18 +54,13 @@ def setup_of(choices: dict) -> Setup:
 # ---- sliders -----------------------------------------------------------------------------------------------------
 
 
-class Calculator:
-    """The bill with a slider for everything in it: `widget` is live, `still` a picture for pages that cannot run."""
+class Calculator(Sliders):
+    """The bill with a slider for everything in it."""
+
+    choices = CHOICES
 
     def __init__(self, start: dict | None = None):
-        self.start, self._widget = {**CHAPTER, **(start or {})}, None
-
-    @property
-    def widget(self):
-        """ipywidgets sliders over the bill; arrow keys move them."""
-        if self._widget is None:
-            self.sliders, self._widget = chooser(CHOICES, self.start, self.page)
-        return self._widget
+        self.start = {**CHAPTER, **(start or {})}
 
     def page(self, choices: dict) -> str:
         """The bill for one position of the sliders, beside that of the start, as HTML."""
@@ -81,12 +76,6 @@ class Calculator:
     def still(self) -> Figure:
         """Numbers and scores against the clip's length, and against the side of its frames."""
         return growth(self.start)
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
-        display(self.still)
 
     def __repr__(self) -> str:
         return repr(bill_table(setup_of(self.start)))

@@ -10,9 +10,9 @@ from matplotlib.patches import Rectangle
 from minit2v import media
 from minit2v.lab.denoising_figures import _panels
 from minit2v.lab.drawings import _sheet, _write, described
+from minit2v.lab.live import Sliders
 from minit2v.lab.long import WAYS, WINDOW, Bill, bill
 from minit2v.lab.page import COLORS, Figure, Html, table
-from minit2v.lab.players import chooser
 from minit2v.world.windows import Window, plan
 
 STYLES = (("red", "s", "--"), ("orange", "D", "-."), ("blue", "o", "-"), ("green", "^", ":"), ("black", "x", "-"))
@@ -70,18 +70,13 @@ def plans(cases: dict[str, Sequence[Window]]) -> Figure:
     return described(canvas, alt)
 
 
-class Planner:
-    """Sliders for a clip's length and its context, over what it costs: `widget` is live, `still` a picture."""
+class Planner(Sliders):
+    """Sliders for a clip's length and its context, over what it costs."""
+
+    choices, start = CHOICES, START
 
     def __init__(self, config):
-        self.config, self._widget = config, None
-
-    @property
-    def widget(self):
-        """ipywidgets sliders over the bill; arrow keys move them."""
-        if self._widget is None:
-            self.sliders, self._widget = chooser(CHOICES, START, self.page)
-        return self._widget
+        self.config = config
 
     def page(self, choices: dict) -> str:
         """The bill for one position of the sliders, beside that of one piece, as HTML."""
@@ -92,12 +87,6 @@ class Planner:
     def still(self) -> Figure:
         """The plans of three contexts."""
         return plans({_named(context): plan(START["frames"], WINDOW, context) for context in (1, 5, 9)})
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
-        display(self.still)
 
     def __repr__(self) -> str:
         return f"windows of clips of {CHOICES['frames'][0]} to {CHOICES['frames'][-1]} frames"

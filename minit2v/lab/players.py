@@ -11,6 +11,7 @@ from minit2v import clip as clips_module
 from minit2v import media
 from minit2v.clip import Clip
 from minit2v.errors import UserError
+from minit2v.lab.live import Live
 from minit2v.lab.page import Figure, Html, image, table
 
 
@@ -64,24 +65,17 @@ def step_slider(pictures: Sequence[np.ndarray], labels: Sequence[str], alt: str,
     return Steps(list(pictures), list(labels), alt, still)
 
 
-class Steps:
-    """What `step_slider` returns. `widget` is the slider, `still` the page for those who cannot use it."""
+class Steps(Live):
+    """What `step_slider` returns: a slider, and a page for those who cannot use it."""
 
     def __init__(self, pictures, labels, alt, still):
         self.pictures, self.labels, self.alt = pictures, labels, alt
         some = np.unique(np.linspace(0, len(pictures) - 1, still).round().astype(int))
         page = media.sheet([(pictures[i], labels[i]) for i in some], columns=min(2, len(some)))
         self.still = Figure(page, alt)
-        self._widget = None
 
-    @property
-    def widget(self):
-        """An ipywidgets slider over a picture; arrow keys move it."""
-        if self._widget is None:
-            self._widget = self._build()
-        return self._widget
-
-    def _build(self):
+    def build(self):
+        """A slider over a picture; arrow keys move it."""
         import ipywidgets
 
         last = len(self.pictures) - 1
@@ -100,33 +94,5 @@ class Steps:
         self.still = Figure(few, self.alt)
         return self
 
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
-        display(self.still)
-
     def __repr__(self) -> str:
         return f"{len(self.pictures)} steps: {self.alt}"
-
-
-def chooser(choices: dict, start: dict, page):
-    """One slider for each of `choices`, {name: options}, over what `page({name: value})` says, as HTML; arrow keys move
-    them. Returns (the sliders by name, the ipywidget that holds all). `start`: where they stand at first."""
-    import ipywidgets
-
-    style = {"description_width": "90px"}
-    sliders = {
-        name: ipywidgets.SelectionSlider(options=options, value=start[name], description=name, style=style)
-        for name, options in choices.items()
-    }
-    view = ipywidgets.HTML(page(start))
-
-    def update(_):
-        view.value = page({name: slider.value for name, slider in sliders.items()})
-
-    for slider in sliders.values():
-        slider.observe(update, "value")
-    columns = "repeat(auto-fit, minmax(320px, 1fr))"
-    grid = ipywidgets.GridBox(list(sliders.values()), layout={"grid_template_columns": columns})
-    return sliders, ipywidgets.VBox([grid, view])

@@ -17,8 +17,8 @@ import numpy as np
 from minit2v.arithmetic import ClipShape, Cost
 from minit2v.arithmetic.device import DEVICES, Served, Serving, roofline, serve
 from minit2v.cost.words import human
+from minit2v.lab.live import Sliders
 from minit2v.lab.page import COLORS, Figure, Html, table
-from minit2v.lab.players import chooser
 from minit2v.open_models import find, forward
 
 # ---- prices ----------------------------------------------------------------------------------------------------------
@@ -54,18 +54,13 @@ def ladder(model: str, levers: Sequence[tuple[str, dict]], start: dict = START) 
     return found
 
 
-class Explorer:
-    """A slider for each lever over latency, throughput and price: `widget` is live, `still` a picture."""
+class Explorer(Sliders):
+    """A slider for each lever over latency, throughput and price."""
+
+    choices = CHOICES
 
     def __init__(self, model: str = "wan2.1-t2v-14b", start: dict | None = None):
-        self.model, self.start, self._widget = model, {**START, **(start or {})}, None
-
-    @property
-    def widget(self):
-        """ipywidgets sliders; arrow keys move them."""
-        if self._widget is None:
-            self.sliders, self._widget = chooser(CHOICES, self.start, self.page)
-        return self._widget
+        self.model, self.start = model, {**START, **(start or {})}
 
     def page(self, choices: dict) -> str:
         """What comes of one position of the sliders, beside the start, as HTML."""
@@ -88,12 +83,6 @@ class Explorer:
     def still(self) -> Figure:
         """Price against the steps: with and without guidance's second pass, in each size."""
         return prices(self.model, self.start)
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
-        display(self.still)
 
     def __repr__(self) -> str:
         return repr(self.told(self.start))

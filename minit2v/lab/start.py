@@ -11,6 +11,7 @@ from pathlib import Path
 import minit2v
 from minit2v.checkpoints import FOLDER
 from minit2v.errors import UserError
+from minit2v.lab.live import Sliders
 from minit2v.lab.page import COLORS, Figure, Html, table
 from minit2v.world import captions
 from minit2v.world.captions import Meaning
@@ -240,33 +241,14 @@ WORDS = {
 FIRST = {"color": "red", "subject": "ball", "motion": "bounces", "background": "checkered", "camera": "hold"}
 
 
-class Sentences:
-    """Sliders that make a prompt, and the clip that a perfect model would make of it: `widget` is live, `still` a
-    picture of a few. What the world cannot show is refused in one line, as everywhere in the package."""
+class Sentences(Sliders):
+    """Sliders that make a prompt, and the clip that a perfect model would make of it. What the world cannot show is
+    refused in one line, as everywhere in the package."""
+
+    choices, start = WORDS, FIRST
 
     def __init__(self, examples: Sequence[dict] = ()):
-        self.examples, self._widget = list(examples) or EXAMPLES, None
-
-    @property
-    def widget(self):
-        """ipywidgets sliders over the clip; arrow keys move them."""
-        if self._widget is None:
-            import ipywidgets
-
-            style = {"description_width": "90px"}
-            self.sliders = {
-                name: ipywidgets.SelectionSlider(options=options, value=FIRST[name], description=name, style=style)
-                for name, options in WORDS.items()
-            }
-            view = ipywidgets.HTML(self.page(FIRST))
-
-            def update(_):
-                view.value = self.page({name: slider.value for name, slider in self.sliders.items()})
-
-            for slider in self.sliders.values():
-                slider.observe(update, "value")
-            self._widget = ipywidgets.VBox([*self.sliders.values(), view])
-        return self._widget
+        self.examples = list(examples) or EXAMPLES
 
     def page(self, choices: dict[str, str]) -> str:
         """The sentence, whether training ever had its pair, and its clip as a strip of frames; or why there is none."""

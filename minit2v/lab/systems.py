@@ -16,6 +16,7 @@ from pathlib import Path
 
 from minit2v.arithmetic import ClipShape, Cost, TokenGrid, models
 from minit2v.cost.words import human
+from minit2v.lab.live import Sliders
 from minit2v.lab.page import COLORS, Figure, Html, table
 from minit2v.open_models import ARCHITECTURES, OpenModel, figures, find, forward, names
 
@@ -323,30 +324,16 @@ def by_year() -> list[str]:
 # ---- the reader ----------------------------------------------------------------------------------------------------
 
 
-class Reader:
-    """Any published model beside ours, room by room and cost by cost: `widget` is live, `still` a picture.
-
-    ours: the `plan` of our system."""
+class Reader(Sliders):
+    """Any published model, by year, beside ours, room by room and cost by cost. ours: the `plan` of our system."""
 
     def __init__(self, ours: dict[str, str]):
-        self.ours, self._widget = ours, None
+        self.ours, self.choices = ours, {"model": by_year()}
+        self.start = {"model": self.choices["model"][0]}
 
-    @property
-    def widget(self):
-        """An ipywidgets slider over the models, by year; arrow keys move it."""
-        if self._widget is None:
-            import ipywidgets
-
-            style = dict(style={"description_width": "70px"}, layout={"width": "520px"})
-            self.slider = ipywidgets.SelectionSlider(options=by_year(), description="model", **style)
-            view = ipywidgets.HTML(self.page(self.slider.value))
-            self.slider.observe(lambda change: setattr(view, "value", self.page(change["new"])), "value")
-            self._widget = ipywidgets.VBox([self.slider, view])
-        return self._widget
-
-    def page(self, name: str) -> str:
+    def page(self, choices: dict) -> str:
         """One model as HTML."""
-        model = find(name)
+        model = find(choices["model"])
         theirs, made = plan(model), figures(model)
         marks = same(theirs, self.ours)
         said = {True: "✓ the same", False: "another", None: "–"}

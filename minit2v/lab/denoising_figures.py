@@ -10,7 +10,9 @@ from torch import Tensor
 
 from minit2v import media
 from minit2v.diffusion import FlowMatching
+from minit2v.lab import drawings
 from minit2v.lab.denoising import QUESTIONS, Few, by_formula
+from minit2v.lab.drawings import described
 from minit2v.lab.page import COLORS, Figure
 from minit2v.lab.players import Steps, step_slider
 
@@ -18,16 +20,6 @@ STYLES = {  # color, marker, dashes: all three differ
     "background": ("blue", "o", "-"), "direction": ("red", "s", "--"), "texture": ("green", "^", "-."),
     "shade": ("orange", "D", ":"), "word": ("black", "x", "-"),
 }  # fmt: skip
-
-
-def _panels(count: int, high: float = 3.8, **kwargs):
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(9.8, high), layout="constrained")
-    panels = np.atleast_1d(canvas.subplots(1, count, **kwargs))
-    for panel in panels:
-        panel.spines[["top", "right"]].set_visible(False)
-    return canvas, panels
 
 
 def in_the_fog(system, few: Few, data: Tensor, noise: Tensor, levels: Sequence[float], moments: int = 4) -> Steps:
@@ -49,9 +41,7 @@ def in_the_fog(system, few: Few, data: Tensor, noise: Tensor, levels: Sequence[f
 
 def what_is_known(levels: Sequence[float], found: np.ndarray, apart: dict[str, float]) -> Figure:
     """Certainty of every question against the noise level: marks are measured, lines are the formula for two clips."""
-    from minit2v.lab.drawings import described
-
-    canvas, (panel,) = _panels(1, 4.4)
+    canvas, (panel,) = drawings.panels(1, 4.4)
     fine, said = np.linspace(min(levels), max(levels), 300), []
     for q, (name, (color, mark, dashes)) in enumerate(STYLES.items()):
         panel.plot(fine, by_formula(apart[name], fine), color=COLORS[color], linestyle=dashes, lw=1.6)
@@ -69,9 +59,7 @@ def what_is_known(levels: Sequence[float], found: np.ndarray, apart: dict[str, f
 
 def decisions(paths: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """What each of some samples believes, step by step, one panel per schedule: title: (noise levels, (steps, b))."""
-    from minit2v.lab.drawings import described
-
-    canvas, panels = _panels(len(paths), 3.6, sharey=True)
+    canvas, panels = drawings.panels(len(paths), 3.6, sharey=True)
     said = []
     for panel, (title, (levels, beliefs)) in zip(panels, paths.items(), strict=True):
         steps = np.arange(1, len(levels) + 1)
@@ -92,9 +80,7 @@ def decisions(paths: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 def falling(steps: Sequence[int], errors: dict[str, Sequence[float]], contrast: Sequence[float]) -> Figure:
     """Left, the error of samplers against their steps, on logarithmic scales; right, Euler's contrast."""
-    from minit2v.lab.drawings import described
-
-    canvas, (left, right) = _panels(2)
+    canvas, (left, right) = drawings.panels(2)
     said = []
     for (name, values), (color, mark, dashes) in zip(errors.items(), list(STYLES.values())[:2], strict=True):
         left.plot(steps, values, color=COLORS[color], marker=mark, linestyle=dashes, lw=2)
@@ -117,9 +103,7 @@ def falling(steps: Sequence[int], errors: dict[str, Sequence[float]], contrast: 
 
 def best_shift(shifts: Sequence[float], errors: dict[str, Sequence[float]], steps: int) -> Figure:
     """The error of a sampler with so many steps against the timestep shift; the lowest point of each line is marked."""
-    from minit2v.lab.drawings import described
-
-    canvas, (panel,) = _panels(1, 3.4)
+    canvas, (panel,) = drawings.panels(1, 3.4)
     said = []
     for (name, values), (color, mark, dashes) in zip(errors.items(), STYLES.values(), strict=False):
         best = int(np.argmin(values))
@@ -136,9 +120,7 @@ def best_shift(shifts: Sequence[float], errors: dict[str, Sequence[float]], step
 
 def beyond(places: dict[str, tuple[float, float]], walk: dict[float, tuple[float, float]]) -> Figure:
     """Guidance in a plane: the corners are groups of clips, the walk is what is believed at each guidance scale."""
-    from minit2v.lab.drawings import described
-
-    canvas, (panel,) = _panels(1, 4.2)
+    canvas, (panel,) = drawings.panels(1, 4.2)
     for name, (x, y) in places.items():
         panel.plot(x, y, marker="s", ms=11, color=COLORS["blue"])
         panel.annotate(name, (x, y), (0, -12), textcoords="offset points", ha="center", va="top", fontsize=10)

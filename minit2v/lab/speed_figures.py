@@ -8,25 +8,10 @@ import numpy as np
 from torch import Tensor
 
 from minit2v.clip import Clip
+from minit2v.lab import drawings
+from minit2v.lab.drawings import _arrow, _sheet, _write, described
 from minit2v.lab.page import COLORS, Figure
 from minit2v.lab.players import Steps, step_slider
-
-
-def _panels(count: int, high: float = 3.8, **kwargs):
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(9.8, high), layout="constrained")
-    panels = np.atleast_1d(canvas.subplots(1, count, **kwargs))
-    for panel in panels:
-        panel.spines[["top", "right"]].set_visible(False)
-    return canvas, panels
-
-
-def _described(canvas, alt: str) -> Figure:
-    from minit2v.lab.drawings import described
-
-    return described(canvas, alt)
-
 
 # ---- fewer steps -----------------------------------------------------------------------------------------------------
 
@@ -53,7 +38,7 @@ MARKS = {  # of ways that are no row of step counts: color, marker
 
 def quality(found: dict) -> Figure:
     """Stored figures of many clips against passes per clip: Euler and Heun as lines with bands, other ways as marks."""
-    canvas, panels = _panels(len(PANELS), 4.2)
+    canvas, panels = drawings.panels(len(PANELS), 4.2)
     ways = found["ways"] | ({"student": found["student"]} if "student" in found else {})
     said = []
     for panel, (figure, title) in zip(panels, PANELS.items(), strict=True):
@@ -73,7 +58,7 @@ def quality(found: dict) -> Figure:
         panel.set_xticks([2, 4, 8, 16, 40], labels=["2", "4", "8", "16", "40"])
         panel.minorticks_off()
     canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    return _described(canvas, f"Quality against passes, {found['n']} held-out prompts, bands 95 %. {'; '.join(said)}.")
+    return described(canvas, f"Quality against passes, {found['n']} held-out prompts, bands 95 %. {'; '.join(said)}.")
 
 
 # ---- caches ----------------------------------------------------------------------------------------------------------
@@ -82,7 +67,7 @@ def quality(found: dict) -> Figure:
 def rivals(fewer: dict[str, Sequence[tuple[float, float]]], ways: dict[str, tuple[float, float]], other: float):
     """How far from the exact clip, against the share of the passes that was paid: fewer steps as lines, caches as
     marks, and dotted, as a control, how far apart two clips are that have nothing to do with each other."""
-    canvas, (panel,) = _panels(1, 4.4)
+    canvas, (panel,) = drawings.panels(1, 4.4)
     said, styles = [], (("blue", "o", "-"), ("red", "s", "--"))
     for (name, points), (color, mark, dashes) in zip(fewer.items(), styles, strict=False):
         x, y = np.array(sorted(points)).T
@@ -99,13 +84,13 @@ def rivals(fewer: dict[str, Sequence[tuple[float, float]]], ways: dict[str, tupl
     panel.set_xlabel("share of the passes that is paid")
     panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     alt = f"Distance from the exact clip against the passes paid; the control lies at {other:.2f}. "
-    return _described(canvas, f"{alt}{'; '.join(said)}.")
+    return described(canvas, f"{alt}{'; '.join(said)}.")
 
 
 def which_steps(runs: Sequence[Sequence[int]], off: Sequence[float], changes: Sequence[float], levels: Tensor):
     """Left, how much what the blocks add changes from step to step; right, how far off a clip is if three neighboring
     steps are skipped, with the noise level at which they begin."""
-    canvas, (left, right) = _panels(2, 3.8)
+    canvas, (left, right) = drawings.panels(2, 3.8)
     left.plot(range(1, len(changes) + 1), changes, color=COLORS["blue"], marker="o")
     left.set(xlabel="step", ylabel="change since the step before", ylim=(0, None), title="what the blocks add")
     left.set_xticks(range(1, len(changes) + 1, 3))
@@ -117,7 +102,7 @@ def which_steps(runs: Sequence[Sequence[int]], off: Sequence[float], changes: Se
         f"Left, change of what the blocks add from step to step: {changes[0]:.2f} at first, {min(changes):.2f} at "
         f"least, {changes[-1]:.2f} at last. Right, distance from the exact clip if three steps are skipped. {told}."
     )
-    return _described(canvas, alt)
+    return described(canvas, alt)
 
 
 # ---- students --------------------------------------------------------------------------------------------------------
@@ -125,7 +110,7 @@ def which_steps(runs: Sequence[Sequence[int]], off: Sequence[float], changes: Se
 
 def paths(panels: dict[str, Tensor], notes: Sequence[str]) -> Figure:
     """Paths from noise to one of two clips, -1 or +1, one panel for each way: (moments, b) each."""
-    canvas, axes = _panels(len(panels), 3.6, sharey=True)
+    canvas, axes = drawings.panels(len(panels), 3.6, sharey=True)
     for panel, (name, path), note in zip(axes, panels.items(), notes, strict=True):
         moments = np.linspace(1, 0, len(path))
         for one in path.detach().T.numpy():
@@ -135,7 +120,7 @@ def paths(panels: dict[str, Tensor], notes: Sequence[str]) -> Figure:
             panel.axhline(clip, color="#666666", lw=0.8, linestyle=":")
         panel.set(xlim=(1.03, -0.03), xlabel="noise level", title=f"{name}\n{note}", ylim=(-2.6, 2.6))
     said = "; ".join(f"{name}: {note}" for name, note in zip(panels, notes, strict=True))
-    return _described(canvas, f"Paths from noise, left, to the two clips at -1 and +1, right. {said}.")
+    return described(canvas, f"Paths from noise, left, to the two clips at -1 and +1, right. {said}.")
 
 
 # ---- batches, devices, queues ----------------------------------------------------------------------------------------
@@ -143,7 +128,7 @@ def paths(panels: dict[str, Tensor], notes: Sequence[str]) -> Figure:
 
 def batches(sizes: Sequence[int], foretold: dict[str, Sequence[float]], measured: Sequence[float]) -> Figure:
     """Time for each clip against the batch, as a share of that of a batch of one: by the roofline, and measured."""
-    canvas, (panel,) = _panels(1, 3.8)
+    canvas, (panel,) = drawings.panels(1, 3.8)
     said, styles = [], (("blue", "o", "-"), ("green", "^", "--"), ("orange", "D", "-."))
     for (name, times), (color, mark, dashes) in zip(foretold.items(), styles, strict=False):
         share = [float(t / times[0]) for t in times]
@@ -157,13 +142,12 @@ def batches(sizes: Sequence[int], foretold: dict[str, Sequence[float]], measured
     panel.set_ylim(0, None)
     panel.minorticks_off()
     panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _described(canvas, f"Time for each clip against the batch. By the roofline, {'; '.join(said)}. "
+    return described(canvas, f"Time for each clip against the batch. By the roofline, {'; '.join(said)}. "
                               "Squares: measured on this machine.")  # fmt: skip
 
 
 def shared_out(tokens: int, heads: int, devices: int = 2) -> Figure:
     """A layer's queries as a board, tokens across and heads down, and who holds which part of it."""
-    from minit2v.lab.drawings import _arrow, _sheet, _write, described
 
     canvas, axes = _sheet(980, 210)
     looks = (("sky", "//"), ("orange", ".."), ("green", "\\\\"), ("pink", "xx"))
@@ -197,7 +181,7 @@ def _patch(place, wide, high, color, hatch):
 
 def waiting(loads: Sequence[float], means: dict[str, Sequence[float]], formula: Sequence[float]) -> Figure:
     """The mean time until a clip is there against the load: simulated, a line per way of batching, and the formula."""
-    canvas, (panel,) = _panels(1, 3.8)
+    canvas, (panel,) = drawings.panels(1, 3.8)
     styles = (("blue", "o", "-"), ("red", "s", "--"), ("green", "^", "-."))
     said = []
     for (name, values), (color, mark, dashes) in zip(means.items(), styles, strict=False):
@@ -208,16 +192,16 @@ def waiting(loads: Sequence[float], means: dict[str, Sequence[float]], formula: 
     panel.set_ylabel("mean time until a clip is there,\nin times of one clip")
     panel.set_ylim(0, None)
     panel.legend(frameon=False, loc="upper left")
-    return _described(canvas, f"Waiting against the load, from {loads[0]:.0%} to {loads[-1]:.0%}. {'; '.join(said)}.")
+    return described(canvas, f"Waiting against the load, from {loads[0]:.0%} to {loads[-1]:.0%}. {'; '.join(said)}.")
 
 
 def falling(rungs: Sequence[tuple[str, float]]) -> Figure:
     """A price after one lever and another, as bars on a logarithmic scale."""
-    canvas, (panel,) = _panels(1, 3.2)
+    canvas, (panel,) = drawings.panels(1, 3.2)
     names, prices = zip(*reversed(list(rungs)), strict=True)
     panel.barh(names, prices, color=COLORS["sky"], edgecolor="#333333")
     for i, price in enumerate(prices):
         panel.text(price * 1.06, i, f"{100 * price:.1f} cents", va="center", fontsize=10)
     panel.set(xscale="log", xlabel="$ for a clip", xlim=(min(prices) / 2, max(prices) * 2.2))
     said = "; ".join(f"{name}: {100 * price:.1f} cents" for name, price in rungs)
-    return _described(canvas, f"What a clip costs after one lever and another. {said}.")
+    return described(canvas, f"What a clip costs after one lever and another. {said}.")

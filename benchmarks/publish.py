@@ -26,7 +26,7 @@ def scores_of(path: str | None) -> dict:
 
 
 def without_parts(section: dict) -> dict:
-    return {name: value for name, value in section.items() if name not in ("parts", "motion")}
+    return {name: value for name, value in section.items() if name not in ("parts", "motion", "kinds")}
 
 
 def main() -> None:

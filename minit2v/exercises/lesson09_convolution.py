@@ -77,6 +77,10 @@ def _check_bias(y, bias, k):
     if w == len(bias) and near(y, bias.double().expand_as(y)):
         raise Wrong("The bias is added along the last axis, the columns: a broadcast from the right. It belongs to the "
                     "channels, one number for each.")
+    factor = float((y * due).sum() / (due * due).sum())
+    if near(y, factor * due):
+        raise Wrong(f"With all weights 0, every channel must be its own bias everywhere, and yours is {factor:.3g} "
+                    "times that: it is added once, not more than once, and not taken away.")
     raise Wrong("With all weights 0, every channel must be its own bias everywhere, and yours is not: the bias meets "
                 "the wrong axis, or counts more than once.")
 

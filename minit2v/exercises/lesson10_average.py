@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from minit2v.exercises.judging import Wrong, in_words, mixture, near
+from minit2v.exercises.judging import Wrong, in_words, mixture, near, said
 from minit2v.exercises.registry import task
+from minit2v.exercises.wire import Foreign
 
 
 class Net(nn.Module):
@@ -51,6 +52,14 @@ class Net(nn.Module):
         return rows + [("new", name, 1) for name, w in self.named_parameters() if w is not before.get(name, w)]
 
 
+class Average(Net):
+    """The one that follows."""
+
+
+class Model(Net):
+    """The one that is trained."""
+
+
 def _told(net, kind):
     """{name: value} of one kind, from a Net or from its log; numbers as float64."""
     rows = net.asked if isinstance(net, Net) else net
@@ -58,7 +67,7 @@ def _told(net, kind):
 
 
 def _pair(learner):
-    return Net(learner.draw).requires_grad_(False), Net(learner.draw).slope(learner.draw)
+    return Average(learner.draw).requires_grad_(False), Model(learner.draw).slope(learner.draw)
 
 
 @task(
@@ -77,13 +86,16 @@ def follow(learner):
     kept = {}
     for step, ema in ((0, 0.999), (4, 0.9), (60, 0.99), (20, 0.5), (9000, 0.99)):
         average, model = _pair(learner)
-        learner(average, model, step, ema)
+        back = learner(average, model, step, ema)
         after, its = learner.logs.get(0, []), learner.logs.get(1, [])
         _check_model(average, model, after, its)
         _check_moves(learner, average, after, step, ema)
         kept[step, ema] = _share_kept(average, model, after)
         _check_buffers(average, model, after)
         _check_gradients(after, its)
+        if not isinstance(back, Foreign) or "Average" not in back.type:
+            what = "`model`" if isinstance(back, Foreign) and "Model" in back.type else said(back)
+            raise Wrong(f"`average` has followed as it should, and what comes back is {what}. Return `average` itself.")
     _explain_decay(kept)
     return "A short memory at first and a long one later, in place, and nothing of it is recorded."
 
@@ -217,6 +229,8 @@ def _explain_decay(kept):
                                                       "twice over. Once is enough."),
         (lambda step, ema: (ema + warm(step)) / 2, "You take the mean of `ema` and the warm-up's share. The smaller of "
                                                    "the two is due."),
+        (lambda step, ema: warm(step) if step < 10 else ema, "The warm-up ends after ten steps. It ends when its share "
+                                                             "reaches `ema`."),
         (lambda step, ema: min(ema, step / (10 + step)), "The warm-up counts steps that are done: in step 0 the share "
                                                          "is (1 + 0) / (10 + 0)."),
     ]  # fmt: skip

@@ -136,6 +136,10 @@ def _check_spread(learner):
     if abs(mean) > 0.1 or abs(spread - 1) > 0.1:
         raise Wrong(f"The numbers lie around {mean:.2f}, with a spread of {spread:.2f}. Normal ones are asked for, "
                     "around 0 with spread 1.")
+    alike = (values[:, None] + values[None]).abs().amax(-1).triu(1) + torch.ones(len(values), len(values)).tril() < 1e-4
+    if alike.any():
+        raise Wrong("Some samples are others with the sign turned round. No two of them may come from the same random "
+                    "numbers.")
     columns = values.mean(0).abs().max()
     rows = torch.corrcoef(values.T).fill_diagonal_(0).abs().max()
     if columns > 0.5 or rows > 0.6:

@@ -112,6 +112,9 @@ def _check_others(y, schedule, known, told, at_others, level):
         raise Wrong(f"{told}the level of known frames goes to {_named(extra)} as well, which has to be made, "
                     "by the schedule.")
     due, column = float(schedule[m]), y[:, clip, frame]
+    if near(column, level + (1 - level) * schedule, 1e-6):
+        raise Wrong(f"{told}the others come down to the level of known frames, and not to 0: they follow the schedule "
+                    "as it is, to the end.")
     for power, words in ((2.0, "its square"), (0.5, "its root")):
         if near(column, schedule**power, 1e-6):
             raise Wrong(f"{told}the others follow not the schedule, but {words}. Take its levels as they are.")

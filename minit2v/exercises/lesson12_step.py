@@ -96,14 +96,14 @@ def _check_told(levels, sigma, then, seen, x, picture):
                     f"them before it, at {sigma:g}.")
     if clean == list(range(levels.shape[1])):
         raise Wrong("The network is told that all frames are clean. Only frame 0 is.")
+    if not near(levels, levels[:1].expand_as(levels), 1e-5):
+        raise Wrong("The clips of the batch are told different levels; all of them are at the same moment.")
     if len(clean) == 1 and clean != [0] and near(seen[:, clean[0]], picture):
         raise Wrong(f"The picture is put into frame {clean[0]}, and that one is told to be known. The clip begins with "
                     "the picture: it is frame 0.")
     if clean != [0]:
         where = f"frame {', '.join(map(str, clean))}" if clean else "no frame"
         raise Wrong(f"Level 0 is told of {where}, and the picture stands in frame 0: the level is on the wrong frame.")
-    if not near(levels, levels[:1].expand_as(levels), 1e-5):
-        raise Wrong("The clips of the batch are told different levels; all of them are at the same moment.")
     raise Wrong(f"The frames to be made are at noise level {sigma:g}, and the network is told "
                 f"{float(levels[0, -1]):.3g}.")
 

@@ -257,6 +257,10 @@ def _check_mask(mask, f, k, known, given):
     if mask.all() and f > max(k, known):
         raise Wrong(f"{given}the mask marks all {f} latent frames: nothing would be left to be made. The first {k} are "
                     "known.")
+    first = int(mask.nonzero()[0]) if count else 0
+    if count == k and first and torch.equal(mask, due.roll(first, 0)):
+        raise Wrong(f"{given}the mask begins at latent frame {first}. The known ones are the first of the window, "
+                    "counted from 0.")
     if count == min(known, f) and count != k:
         raise Wrong(f"{given}the mask marks {count} latent frames: it counts pixel frames. {known} frames are {k} "
                     f"latent{'s' if k > 1 else ''}, since all but the first cover four.")
@@ -457,6 +461,9 @@ def _check_probes(learner, position, camera, zoom, middle):
     for step, when in ((1, "one frame late"), (-1, "one frame early")):
         if near((panned - p + c.roll(step, 0) - m)[1:-1], torch.zeros_like(c[1:-1])):
             raise Wrong(f"The camera comes {when}: each frame is seen from where the camera is in that frame.")
+    if near((p + m - panned)[1:], c.diff(dim=0)):
+        raise Wrong("You take away how far the camera moves from frame to frame. It is where the camera looks that is "
+                    "taken away.")
     if near((panned - p - m).diff(dim=0), torch.zeros_like(c[1:])):
         raise Wrong("All frames are seen from one place, a mean of the camera's perhaps: the pan is lost.")
     for axis, name in enumerate("xy"):

@@ -164,6 +164,8 @@ def _check_calls(asked, schedule, due):
     if near(told_as, schedule[[i + 1 for i in due]]):
         raise Wrong("You tell the network the noise level at the end of the step. x is still at its beginning, so it "
                     "has to be schedule[i].")
+    if near(told_as, 1 - schedule[list(due)]):
+        raise Wrong("You tell the network 1 minus the noise level. 1 is pure noise: it wants schedule[i] as it is.")
     if near(told_as, torch.tensor(due)):
         raise Wrong("You tell the network the number of the step. It wants the noise level: schedule[i].")
     if any(abs(a - b) < 1e-6 for a, b in pairwise(levels)):

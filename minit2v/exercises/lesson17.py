@@ -238,6 +238,11 @@ def _check_synthetic(learner):
                                 "take the same number away from x and y. Each has a mean of its own: dim=0.")
                 raise Wrong(f"{told} is named {found!r}, with {off:.3g} px left; begun at (0, 0), it is right. Where "
                             "it begins is no part of a motion: take the mean place away.")
+            least = min(_left(bent, track) for track in tracks.values())
+            whose = _whose(off, tracks[name], listed)
+            if found != name and whose not in (None, found) and near(_named(learner, bent, listed)[1], least, 1e-4):
+                raise Wrong(f"{told} is named {found!r}, and the residual is that of {whose!r}: name and residual "
+                            "belong to different tracks. Return the name of the one that leaves the least.")
             if found != name and abs(off) < 1e-2:
                 raise Wrong(f"{told} is named {found!r}, with nothing left. That is another track, which fits only if "
                             "something of the motion is taken away, or if it is stretched, or turned round: do not "
@@ -351,6 +356,15 @@ def _check_spread(learner, tracks, start):
             for size, value in _sizes(centered).items():
                 if near(off, value, 1e-4):
                     raise Wrong(f"{told}: {'; and '.join(words for words in (place, size) if words)}.")
+        apart = p - t - (p - t).mean(dim=0)
+        if near(off, float(apart.square().mean(dim=0).sqrt().sum()), 1e-4):
+            raise Wrong(f"{told}: that is the root mean square of x plus that of y. Add their squares, in each frame.")
+        spread = p - t - ((p - t).amax(dim=0) + (p - t).amin(dim=0)) / 2
+        if near(off, float(spread.square().sum(dim=1).mean().sqrt()), 1e-4):
+            raise Wrong(f"{told}: the place that you take away is midway between the extremes. Take away the "
+                        "mean place.")
+        if near(off / due, round(off / due), 1e-4):
+            raise Wrong(f"{told}: {off / due:.0f} times as much. There is a factor too many.")
         size = float((p - p.mean(dim=0)).square().sum(dim=1).mean().sqrt())
         if near(off, due / size, 1e-3):
             raise Wrong(f"{told}: it is divided by how far the path goes. Px are asked for.")

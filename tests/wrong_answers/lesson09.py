@@ -248,6 +248,11 @@ def with_an_activation(x, weight, bias):
     return F.silu(by_shifts(x, weight, bias))
 
 
+@wrong("09.2", "is -1 times that")
+def bias_taken_away(x, weight, bias):
+    return by_shifts(x, weight, -bias)
+
+
 # ---- 09.3 temporal_attention(q, k, v, table)
 
 

@@ -416,6 +416,17 @@ def between_the_two(average, model, step, ema):
     return averaged(average, model, (ema + (1 + step) / (10 + step)) / 2)
 
 
+@wrong("10.2", "what comes back is `model`")
+def hands_back_the_model(average, model, step, ema):
+    averaged(average, model, min(ema, (1 + step) / (10 + step)))
+    return model
+
+
+@wrong("10.2", "ends after ten steps")
+def ten_steps_of_warm_up(average, model, step, ema):
+    return averaged(average, model, (1 + step) / (10 + step) if step < 10 else ema)
+
+
 # ---- 10.3 batch_of(seed, step, rank, ranks, batch, d)
 
 
@@ -568,3 +579,12 @@ def bits_that_meet(seed, step, rank, ranks, batch, d):
 @wrong("10.3", "several steps in a row")
 def ten_steps_alike(seed, step, rank, ranks, batch, d):
     return one_generator_each(seed, step // 10, rank, ranks, batch, d)
+
+
+@wrong("10.3", "with the sign turned round")
+def mirror_images(seed, step, rank, ranks, batch, d):
+    each, rows = batch // ranks, []
+    for i in range(rank * each, (rank + 1) * each):
+        generator = torch.Generator().manual_seed(hash((seed, step, i // 2)) % 2**63)
+        rows.append((-1) ** i * torch.randn(d, generator=generator))
+    return torch.stack(rows)

@@ -114,6 +114,11 @@ def levels_squared(schedule, known, level):
     return with_where(schedule**2, known, level)
 
 
+@wrong("12.1", "come down to the level of known frames")
+def all_end_at_the_level(schedule, known, level):
+    return with_where(level + (1 - level) * schedule, known, level)
+
+
 # ---- 12.2 held_step(x, sigma, next_sigma, picture, velocity_fn)
 
 
@@ -270,6 +275,13 @@ def the_picture_twice(x, sigma, next_sigma, picture, velocity_fn):
 def as_long_as_the_next_level(x, sigma, next_sigma, picture, velocity_fn):
     x = put(x, picture)
     return put(x - next_sigma * velocity_fn(x, told(x, sigma)), picture)
+
+
+@wrong("12.2", "told different levels")
+def known_in_clip_0_only(x, sigma, next_sigma, picture, velocity_fn):
+    x, levels = put(x, picture), torch.full(x.shape[:2], float(sigma))
+    levels[0, 0] = 0
+    return put(x + (next_sigma - sigma) * velocity_fn(x, levels if len(x) > 1 else told(x, next_sigma)), picture)
 
 
 # ---- 12.3 condition(source, frames)

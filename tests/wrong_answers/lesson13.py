@@ -239,6 +239,12 @@ def mask_first(past, encode, known, length):
     return placed(encode(past[-known:]), length)[::-1]
 
 
+@wrong("13.2", "begins at latent frame 1")
+def one_place_later(past, encode, known, length):
+    latents, mask = placed(encode(past[-known:]), length)
+    return latents.roll(1, 0), mask.roll(1, 0)
+
+
 # ---- 13.3 blend(first, second, overlap)
 
 
@@ -449,3 +455,9 @@ def camera_upside_down(position, camera, zoom, middle):
 @wrong("13.4", "Frames and coordinates")
 def coordinates_first(position, camera, zoom, middle):
     return ((position - camera) * zoom[:, None] + middle).T
+
+
+@wrong("13.4", "from frame to frame")
+def camera_steps(position, camera, zoom, middle):
+    steps = torch.cat([camera[:1], camera.diff(dim=0)])
+    return (position - steps) * zoom[:, None] + middle

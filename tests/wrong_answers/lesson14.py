@@ -229,6 +229,11 @@ def looks_ahead(velocity_fn, noise, schedule, due):
     return walked(heun, noise, schedule, due)
 
 
+@wrong("14.1", "1 minus the noise level")
+def told_the_share_of_data(velocity_fn, noise, schedule, due):
+    return walked(lambda x, sigma: velocity_fn(x, 1 - sigma), noise, schedule, due)
+
+
 # ---- 14.2 batched(flops, weights, moved, batch, speed, bandwidth)
 
 

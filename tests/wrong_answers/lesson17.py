@@ -327,3 +327,24 @@ def drawn_through(position, tracks):
 def first_half(position, tracks):
     half = len(position) // 2 + 1
     return least_residual(position[:half], {name: track[:half] for name, track in tracks.items()})
+
+
+@wrong("17.2", "belong to different tracks")
+def first_in_the_alphabet(position, tracks):
+    return min(tracks), least_residual(position, tracks)[1]
+
+
+@wrong("17.2", "Add their squares, in each frame")
+def axis_by_axis(position, tracks):
+    return residuals(position, tracks, size=lambda off: off.square().mean(dim=0).sqrt().sum())
+
+
+@wrong("17.2", "between the extremes")
+def midway(position, tracks):
+    off = {}
+    for name, track in tracks.items():
+        apart = (position - track)[position.isfinite().all(dim=1)]
+        apart = apart - (apart.amax(dim=0) + apart.amin(dim=0)) / 2
+        off[name] = float(apart.square().sum(dim=1).mean().sqrt())
+    name = min(off, key=off.get)
+    return name, off[name]

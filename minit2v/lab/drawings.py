@@ -27,13 +27,14 @@ def described(canvas: Canvas, alt: str) -> Figure:
     return Figure(Image.open(out).convert("RGB").quantize(256, dither=Image.Dither.NONE), alt)
 
 
-def panels(count: int, high: float = 3.8, **kwargs):
-    """(canvas, panels) side by side, without frames: as wide as a page, `high` inches. kwargs: those of `subplots`."""
+def panels(count: int, high: float = 3.8, rows: int = 1, **kwargs):
+    """(canvas, panels): so many side by side, in so many rows, as wide as a page and `high` inches. kwargs: those of
+    `subplots`."""
     canvas = Canvas(figsize=(9.8, high), layout="constrained")
-    row = np.atleast_1d(canvas.subplots(1, count, **kwargs))
-    for panel in row:
+    drawn = np.atleast_1d(canvas.subplots(rows, count, **kwargs))
+    for panel in drawn.flat:
         panel.spines[["top", "right"]].set_visible(False)
-    return canvas, row
+    return canvas, drawn
 
 
 # ---- film strips -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from minit2v import media
-from minit2v.lab.denoising_figures import _panels
+from minit2v.lab import drawings
 from minit2v.lab.drawings import _sheet, _write, described
 from minit2v.lab.live import Sliders
 from minit2v.lab.long import WAYS, WINDOW, Bill, bill
@@ -26,7 +26,7 @@ START = {"frames": 69, "context": 9}
 
 def errors(lines: dict[str, np.ndarray], trained: int) -> Figure:
     """The denoiser's error for each latent frame, a line for each way to hand the clip over."""
-    canvas, (panel,) = _panels(1)
+    canvas, (panel,) = drawings.panels(1)
     said = []
     for (name, values), (color, mark, dashes) in zip(lines.items(), STYLES, strict=False):
         panel.plot(values, color=COLORS[color], marker=mark, linestyle=dashes, lw=2, ms=6, label=name)
@@ -109,7 +109,7 @@ def bill_table(config, frames: int, contexts: Sequence[int]):
 
 def memory(frames: Sequence[int], found: dict[str, Sequence[int]]) -> Figure:
     """Peak bytes of live tensors against the clip's length, one line for each way."""
-    canvas, (panel,) = _panels(1, 2.8)
+    canvas, (panel,) = drawings.panels(1, 2.8)
     said = []
     for (name, values), (color, mark, dashes) in zip(found.items(), STYLES[::2], strict=False):
         panel.plot(frames, np.array(values) / 1e6, color=COLORS[color], marker=mark, linestyle=dashes, lw=2, label=name)
@@ -124,7 +124,7 @@ def memory(frames: Sequence[int], found: dict[str, Sequence[int]]) -> Figure:
 
 def tracks(cases: dict[str, tuple[Sequence[np.ndarray], Sequence[int]]]) -> Figure:
     """How far right the ball is, over time: a panel for each case, (tracks, frames where windows meet)."""
-    canvas, panels = _panels(len(cases), 3.4, sharey=True)
+    canvas, panels = drawings.panels(len(cases), 3.4, sharey=True)
     said = []
     for panel, (name, (found, seams)) in zip(panels, cases.items(), strict=True):
         for lift, (values, color, dashes) in enumerate(
@@ -183,7 +183,7 @@ def gallery(pictures: Sequence[np.ndarray], labels: Sequence[str], about: str, c
 
 def drift(curves: dict[str, np.ndarray], about: str) -> Figure:
     """Drift over the seconds, in tolerances: a line for each way, black for real clips."""
-    canvas, (panel,) = _panels(1)
+    canvas, (panel,) = drawings.panels(1)
     said = []
     for name, values in curves.items():
         color, mark, dashes = LOOKS.get(name, ("pink", "v", ":") if name.startswith("9") else STYLES[-1])
@@ -211,7 +211,7 @@ def stored_drift(found: dict | None):
 
 def cameras(shots: dict[str, tuple], fps: int = 8) -> Figure:
     """Camera tracks, lines as told and marks as measured: name: (scene, track). Left: how far it went; right: zoom."""
-    canvas, (left, right) = _panels(2, 3.6)
+    canvas, (left, right) = drawings.panels(2, 3.6)
     said = []
     for (name, (told, track)), (color, mark, dashes) in zip(shots.items(), STYLES, strict=True):
         time = np.arange(len(told.camera)) / fps
@@ -228,7 +228,7 @@ def cameras(shots: dict[str, tuple], fps: int = 8) -> Figure:
 
 def teleports(found: dict[str, dict[float, int]], threshold: float = 2.0) -> Figure:
     """Jumps that are counted, against how far the camera was moved: place: {px: count}, a row of marks for each."""
-    canvas, (panel,) = _panels(1, 2.6)
+    canvas, (panel,) = drawings.panels(1, 2.6)
     said = []
     for row, (place, counts) in enumerate(found.items()):
         for px, count in counts.items():

@@ -8,21 +8,12 @@ import numpy as np
 
 from minit2v import media
 from minit2v.clip import Clip
+from minit2v.lab import drawings
 from minit2v.lab.page import COLORS, Figure
 from minit2v.lab.players import Steps, step_slider
 from minit2v.metrics import wilson
 
 STYLES = (("blue", "o", "-"), ("red", "s", "--"), ("green", "^", "-."), ("orange", "D", ":"), ("black", "x", "-"))
-
-
-def _panels(rows: int, columns: int, high: float, **kwargs):
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(9.8, high), layout="constrained")
-    panels = np.atleast_1d(canvas.subplots(rows, columns, **kwargs))
-    for panel in panels.flat:
-        panel.spines[["top", "right"]].set_visible(False)
-    return canvas, panels
 
 
 def sharpening(seen: Mapping[int, Sequence[Clip]], prompts: Sequence[str], steps: Sequence[int]) -> Figure:
@@ -74,7 +65,7 @@ def loss_and_exam(losses: np.ndarray, marks: np.ndarray, final: tuple[int, float
     the 95 % interval. final: the last exam, with more prompts."""
     from minit2v.lab.drawings import described
 
-    canvas, (above, below) = _panels(2, 1, 5.2, sharex=True)
+    canvas, (above, below) = drawings.panels(1, 5.2, rows=2, sharex=True)
     above.plot(*losses.T, color=COLORS["blue"], lw=1.2)
     above.set(ylabel="loss", ylim=(0, None))
     bounds = np.array([wilson(round(share * n), int(n)) for _, share, n in marks])
@@ -99,7 +90,7 @@ def by_level(levels: Sequence[float], found: Mapping[str, np.ndarray]) -> Figure
     """The loss at every noise level, for models of several ages."""
     from minit2v.lab.drawings import described
 
-    canvas, (panel,) = _panels(1, 1, 3.8)
+    canvas, (panel,) = drawings.panels(1, 3.8)
     said = []
     for (name, values), (color, mark, dashes) in zip(found.items(), STYLES, strict=False):
         panel.plot(levels, values, color=COLORS[color], marker=mark, linestyle=dashes, lw=1.8, ms=5, label=name)
@@ -113,7 +104,7 @@ def drawn_levels(named: Mapping[str, np.ndarray]) -> Figure:
     """How often training draws each noise level, one histogram for each way to draw."""
     from minit2v.lab.drawings import described
 
-    canvas, panels = _panels(1, len(named), 2.6, sharey=True)
+    canvas, panels = drawings.panels(len(named), 2.6, sharey=True)
     said = []
     for panel, (name, levels), (color, *_) in zip(panels, named.items(), STYLES, strict=False):
         panel.hist(levels, bins=25, range=(0, 1), density=True, color=COLORS[color], alpha=0.85)
@@ -127,7 +118,7 @@ def ladder(runs: Mapping[str, Mapping], about: str) -> Figure:
     """Shares of prompts right, {name: {"right": share, "n": how many}}, as bars with their 95 % intervals."""
     from minit2v.lab.drawings import described
 
-    canvas, (panel,) = _panels(1, 1, 0.55 * len(runs) + 1)
+    canvas, (panel,) = drawings.panels(1, 0.55 * len(runs) + 1)
     said = []
     for row, (name, run) in enumerate(runs.items()):
         share, n = run["right"], run["n"]
@@ -147,7 +138,7 @@ def longer(runs: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """Exams over clips seen, {name: rows (clips seen, share right, how many were asked)}, on a logarithmic axis."""
     from minit2v.lab.drawings import described
 
-    canvas, (panel,) = _panels(1, 1, 3.8)
+    canvas, (panel,) = drawings.panels(1, 3.8)
     said = []
     for (name, rows), (color, mark, dashes) in zip(runs.items(), STYLES, strict=False):
         rows = np.array(rows)

@@ -123,7 +123,7 @@ FAILURES = {
     "guidance far too strong": Failure(
         "text", "burnt colors, confetti around the subject",
         "what the prompt changes is exaggerated twelvefold", "2 to 5, and rescaled guidance above",
-        "burnt", "speed", right=(diffusion.guide, diffusion.rescale_guidance), settings={"guidance": 12.0},
+        "burnt", "mud", right=(diffusion.guide, diffusion.rescale_guidance), settings={"guidance": 12.0},
     ),
     "prompt and null swapped": Failure(
         "text", "whatever was asked for is avoided",
@@ -131,9 +131,9 @@ FAILURES = {
         "as asked", "likeness", **_swap(diffusion, "guide", faults.guide_swapped),
     ),
     "padding read as words": Failure(
-        "text", "wrong shapes in a grid, with wrong colors",
+        "text", "a washed-out blob where the subject should be",
         "the mask is dropped, and forty padding tokens speak, too", "hand the mask on; a prompt alone = in a batch",
-        "as asked", "burnt", **_swap(recipes.PromptedDenoiser, "read", faults.read_padding),
+        "frame by frame", "burnt", **_swap(recipes.PromptedDenoiser, "read", faults.read_padding),
     ),
     # ---- denoising
     "one step only": Failure(

@@ -40,8 +40,8 @@ def test_a_system_and_its_vae_fit_each_other_and_the_world(name):
     frames = (world.frames - 1) // vae.vae.temporal + 1
     grid = recipe.denoiser.grid(frames, world.height // vae.vae.spatial, world.width // vae.vae.spatial)
     assert min(grid) > 1
-    assert recipe.sampling.sampler == "euler"
-    assert recipe.sampling.shift >= recipe.shift  # steps go where layouts are made
+    shift = 4.0 if name in ("sora", "veo", "pika") else recipe.shift  # those train below it, where details are lost
+    assert (recipe.sampling.shift, recipe.sampling.sampler) == (shift, "euler")
 
 
 @pytest.mark.parametrize("name", VAES)

@@ -15,8 +15,7 @@ from minit2v.exercises.registry import task
         "Two clocks run at once: one for computing, one for fetching. Write both down for one clip. Which of the two "
         "does the pass wait for?",
         "In a batch every clip has its own FLOPs and its own activations, but all share the weights. So: batch · "
-        "flops, "
-        "and weights + batch · moved.",
+        "flops, and weights + batch · moved.",
         "`seconds = max(batch * flops / speed, (weights + batch * moved) / bandwidth)`, and `batch / seconds` clips a "
         "second.",
     ),
@@ -113,8 +112,7 @@ def _check_clock(learner, name, sizes, fixed, each):
                     f"{'FLOPs' if name == 'computing' else 'activations, that have to be fetched as well'}.")
     if name == "fetching" and near(slope, fixed + each, 1e-6):
         raise Wrong("You fetch the weights once for every clip. In a batch, they are fetched once for all: that is "
-                    "what "
-                    "a batch is for.")
+                    "what a batch is for.")
     if name == "fetching" and near(slope, each, 1e-6):
         raise Wrong(f"Fetching {sizes['weights']:g} bytes of weights at {sizes['bandwidth']:g} a second takes "
                     f"{fixed:g} s "

@@ -64,11 +64,9 @@ def plug_cache(fn):
         "Begin with Euler as it is: for every step, ask for the velocity at the step's beginning, and walk. Then think "
         "about what changes in a step that is not due: the walk, or only where the velocity comes from?",
         "Keep the last velocity in a variable that begins as None. In step i ask anew if i is in `due` or if nothing "
-        "is "
-        "kept yet; in every step, walk from schedule[i] to schedule[i + 1].",
+        "is kept yet; in every step, walk from schedule[i] to schedule[i + 1].",
         "`if kept is None or i in due: kept = velocity_fn(x, schedule[i])`, then in any case `x = x + (schedule[i + "
-        "1] - "
-        "schedule[i]) * kept`.",
+        "1] - schedule[i]) * kept`.",
     ),
     plug=plug_cache,
 )

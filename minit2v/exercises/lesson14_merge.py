@@ -57,11 +57,9 @@ def _check_weights(learner, answers, said):
     if not near(total, torch.ones_like(total), 1e-3):
         if near(total, shares * torch.ones_like(total), 1e-3):
             raise Wrong("When all shares answer 1, the merged answer has to be 1, and yours is the number of shares: "
-                        "the "
-                        "answers are added up, and not weighted.")
+                        "the answers are added up, and not weighted.")
         raise Wrong(f"When all shares answer 1, the merged answer has to be 1, and yours is {float(total[0, 0]):.3g}: "
-                    "the "
-                    "weights of the shares do not sum to 1.")
+                    "the weights of the shares do not sum to 1.")
     if d < shares:
         return
     found = mixture(y, {str(i): answers[i] for i in range(shares)}, groups=1)
@@ -81,8 +79,7 @@ def _check_weights(learner, answers, said):
         raise Wrong("The shares are weighted by `said` itself. It is a logarithm: the weights are its exponentials.")
     if near(weight, weight[:, :1].expand_as(weight), 1e-3):
         raise Wrong("Every query gets the same weights. Each one hears something else in each share: `said` has a "
-                    "number "
-                    "for every query, and it has to be used there.")
+                    "number for every query, and it has to be used there.")
     if near(weight.amax(0), torch.ones(n), 1e-3):
         raise Wrong("Only the share in which most was said is heard. The others count, too, by how much was said.")
     for order, words in ((said.double().sort(dim=0).values, "are sorted"),

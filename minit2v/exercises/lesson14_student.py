@@ -10,8 +10,7 @@ from minit2v.exercises.registry import task
     minutes=15,
     hints=(
         "First let the teacher walk, with two Euler steps, and note where he ends. Only then ask: which single "
-        "velocity "
-        "leads there in one step?",
+        "velocity leads there in one step?",
         "Step one goes from `here` to `middle` with the velocity at x. Step two begins where step one ended, and asks "
         "there again, at the level `middle`. One step of the student is (there − here) · velocity.",
         "`half = x + (middle - here) * velocity_fn(x, here)`, `end = half + (there - middle) * velocity_fn(half, "
@@ -46,8 +45,7 @@ def _check_teacher(asked, x, half, here, middle, there):
         raise Wrong(f"You ask the teacher twice at the level {level1:.2f}. His second step begins at `middle`.")
     if not (near(level1, here, 1e-5) and near(level2, middle, 1e-5)):
         raise Wrong(f"You ask the teacher at the levels {level1:.2f} and {level2:.2f}; his steps begin at {here:.2f} "
-                    "and "
-                    f"{middle:.2f}.")
+                    f"and {middle:.2f}.")
     if not near(x1, x):
         raise Wrong("The first question has to be asked at x itself.")
     if near(x2, half, 1e-4):
@@ -56,8 +54,7 @@ def _check_teacher(asked, x, half, here, middle, there):
         raise Wrong("Both times you ask at x. The second step begins where the first one has ended: walk there first.")
     if near(x2, 2 * x.double() - half, 1e-4):
         raise Wrong("The first step goes in the wrong direction: to `middle` it is (middle − here) · velocity, and "
-                    "that "
-                    "is negative.")
+                    "that is negative.")
     step = mixture(x2.double() - x.double(), {"step": half - x.double()})
     if step is not None:
         raise Wrong(f"The first step is {float(step['step']):.3g} times as long as it should be: from `here` to "

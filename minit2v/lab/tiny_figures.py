@@ -9,6 +9,7 @@ import numpy as np
 from minit2v import media
 from minit2v.clip import Clip
 from minit2v.lab import drawings
+from minit2v.lab.drawings import _fold, _paste, _sheet, _write, described
 from minit2v.lab.page import COLORS, Figure
 from minit2v.lab.players import Steps, step_slider
 from minit2v.metrics import wilson
@@ -18,8 +19,6 @@ STYLES = (("blue", "o", "-"), ("red", "s", "--"), ("green", "^", "-."), ("orange
 
 def sharpening(seen: Mapping[int, Sequence[Clip]], prompts: Sequence[str], steps: Sequence[int]) -> Figure:
     """The same prompts from the same noise, one row each, after more and more steps: three frames of every clip."""
-    from minit2v.lab.drawings import _fold, _paste, _sheet, _write, described
-
     left, tile, gap, head = 176, 40, 3, 26  # px
     wide, high = 3 * tile + 2 + gap * 3, tile + 32  # below the frames, room for a note of two lines
     canvas, axes = _sheet(left + len(steps) * wide + 6, head + len(prompts) * high)
@@ -63,8 +62,6 @@ def stages(seen: Mapping[int, Sequence[Clip]], prompts: Sequence[str], moments: 
 def loss_and_exam(losses: np.ndarray, marks: np.ndarray, final: tuple[int, float, int] | None = None) -> Figure:
     """Above, the loss, rows (step, loss); below, on the same axis, rows (step, share right, how many were asked), with
     the 95 % interval. final: the last exam, with more prompts."""
-    from minit2v.lab.drawings import described
-
     canvas, (above, below) = drawings.panels(1, 5.2, rows=2, sharex=True)
     above.plot(*losses.T, color=COLORS["blue"], lw=1.2)
     above.set(ylabel="loss", ylim=(0, None))
@@ -88,8 +85,6 @@ def loss_and_exam(losses: np.ndarray, marks: np.ndarray, final: tuple[int, float
 
 def by_level(levels: Sequence[float], found: Mapping[str, np.ndarray]) -> Figure:
     """The loss at every noise level, for models of several ages."""
-    from minit2v.lab.drawings import described
-
     canvas, (panel,) = drawings.panels(1, 3.8)
     said = []
     for (name, values), (color, mark, dashes) in zip(found.items(), STYLES, strict=False):
@@ -102,8 +97,6 @@ def by_level(levels: Sequence[float], found: Mapping[str, np.ndarray]) -> Figure
 
 def drawn_levels(named: Mapping[str, np.ndarray]) -> Figure:
     """How often training draws each noise level, one histogram for each way to draw."""
-    from minit2v.lab.drawings import described
-
     canvas, panels = drawings.panels(len(named), 2.6, sharey=True)
     said = []
     for panel, (name, levels), (color, *_) in zip(panels, named.items(), STYLES, strict=False):
@@ -116,8 +109,6 @@ def drawn_levels(named: Mapping[str, np.ndarray]) -> Figure:
 
 def ladder(runs: Mapping[str, Mapping], about: str) -> Figure:
     """Shares of prompts right, {name: {"right": share, "n": how many}}, as bars with their 95 % intervals."""
-    from minit2v.lab.drawings import described
-
     canvas, (panel,) = drawings.panels(1, 0.55 * len(runs) + 1)
     said = []
     for row, (name, run) in enumerate(runs.items()):
@@ -136,8 +127,6 @@ def ladder(runs: Mapping[str, Mapping], about: str) -> Figure:
 
 def longer(runs: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """Exams over clips seen, {name: rows (clips seen, share right, how many were asked)}, on a logarithmic axis."""
-    from minit2v.lab.drawings import described
-
     canvas, (panel,) = drawings.panels(1, 3.8)
     said = []
     for (name, rows), (color, mark, dashes) in zip(runs.items(), STYLES, strict=False):
